@@ -1,0 +1,224 @@
+"""Settings as data: what a site and its target need, validated once.
+
+`load_settings` in `settings_file` reads them (flags over environment over file); nothing else does.
+A secret is a `SecretStr`: it prints as stars and must be unwrapped on purpose with `reveal`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+import platformdirs
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import NoDecode
+
+APP = "canswarm-tui"
+
+
+def _comma_separated(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
+
+
+def reveal(secret: SecretStr | None) -> str | None:
+    """The secret itself, or None; the only place where one is unwrapped."""
+    return None if secret is None else secret.get_secret_value()
+
+
+class Group(BaseModel):
+    """One table of the settings file; unknown keys are refused, values can't change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SiteSettings(Group):
+    root: Path | None = Field(None, description="folder of the v1 site")
+    state_dir: Path | None = Field(None, description="v1's SWARM_STATE_DIR, where lamport.json is; default <root>/.state")
+    cas_dir: Path | None = Field(None, description="v1's SWARM_CAS_DIR, its content store; default <root>/.cas")
+    log_dir: Path | None = Field(None, description="v1's SWARM_LOG_DIR, where swarm.jsonl is; default <root>/logs")
+    redis_url: str = Field("redis://127.0.0.1:6379/0", description="v1's Redis; rediss:// for TLS; the path is the database")
+    redis_user: str | None = Field(None, description="Redis ACL user")
+    redis_password: SecretStr | None = Field(None, description="Redis password")
+    redis_ca: Path | None = Field(None, description="CA certificate (PEM) that Redis's certificate is checked against")
+    redis_cert: Path | None = Field(None, description="client certificate (PEM) for Redis")
+    redis_key: Path | None = Field(None, description="key of redis_cert (PEM)")
+    nats_url: str = Field("nats://127.0.0.1:4222", description="v1's NATS; tls:// for TLS")
+    nats_user: str | None = Field(None, description="NATS user")
+    nats_password: SecretStr | None = Field(None, description="NATS password")
+    nats_token: SecretStr | None = Field(None, description="NATS token")
+    nats_creds: Path | None = Field(None, description="NATS credentials file")
+    nats_ca: Path | None = Field(None, description="CA certificate (PEM) that NATS's certificate is checked against")
+    nats_cert: Path | None = Field(None, description="client certificate (PEM) for NATS")
+    nats_key: Path | None = Field(None, description="key of nats_cert (PEM)")
+    stream: str = Field("THREADS", description="v1's SWARM_STREAM")
+    subjects: CommaList = Field(("thread.*.*",), description="v1's SWARM_SUBJECTS, comma-separated")
+    test_command: str | None = Field(None, description="how v1's own test suite is run, in test_dir; not set: not run")
+    test_dir: Path | None = Field(None, description="the v1 checkout in which test_command runs; default <root>")
+    test_timeout_s: float = Field(1800.0, gt=0, description="seconds after which test_command is ended")
+
+    @property
+    def plan_db(self) -> Path:
+        return self.require_root() / ".state" / "plan.db"
+
+    @property
+    def state_folder(self) -> Path:
+        """Where lamport.json lies; the plan store has no override and stays in `<root>/.state`."""
+        return self.state_dir or self.require_root() / ".state"
+
+    @property
+    def cas_folder(self) -> Path:
+        return self.cas_dir or self.require_root() / ".cas"
+
+    @property
+    def log_folder(self) -> Path:
+        return self.log_dir or self.require_root() / "logs"
+
+    @property
+    def env_file(self) -> Path:
+        return self.require_root() / ".env"
+
+    @property
+    def plan_document(self) -> Path:
+        """The one file that is written into the site, where the guide puts it."""
+        return self.require_root() / ".state" / "plan_automerge.bin"
+
+    @property
+    def plan_partitions(self) -> Path:
+        """The folder of the partitioned form of the plan document."""
+        return self.require_root() / ".state" / "plan_automerge"
+
+    def require_root(self) -> Path:
+        from canswarm_tui.engine.errors import SettingsError
+
+        if self.root is None:
+            raise SettingsError("site.root", "no v1 site is named", "set CANSWARM_SITE__ROOT, use --site, or run `canswarm-tui init`")
+        return self.root
+
+
+class EtcdSettings(Group):
+    endpoints: CommaList = Field(("http://127.0.0.1:2379",), description="etcd endpoints with scheme, comma-separated", min_length=1)
+    user: str | None = Field(None, description="etcd user")
+    password: SecretStr | None = Field(None, description="etcd password")
+    ca: Path | None = Field(None, description="CA certificate (PEM); needed for https://")
+    cert: Path | None = Field(None, description="client certificate (PEM) for mTLS")
+    key: Path | None = Field(None, description="key of cert (PEM)")
+    prefix: str = Field("/swarm/decide/", description="where decisions go, as the guide says")
+    timeout_s: float = Field(10.0, gt=0, description="seconds for one request")
+
+
+class S3Settings(Group):
+    endpoint: str = Field("http://127.0.0.1:9000", description="S3 endpoint (MinIO), with scheme")
+    access_key: SecretStr | None = Field(None, description="S3 access key")
+    secret_key: SecretStr | None = Field(None, description="S3 secret key")
+    bucket: str = Field("swarm-cas", description="bucket for blobs")
+    region: str = Field("us-east-1", description="S3 region")
+    secure: bool | None = Field(None, description="TLS; default from the endpoint's scheme")
+    ca: Path | None = Field(None, description="CA certificate (PEM) that the endpoint's certificate is checked against")
+    timeout_s: float = Field(60.0, gt=0, description="seconds without an answer before a request is given up")
+
+    @property
+    def host(self) -> str:
+        """`host:port`, as the client library wants it."""
+        return urlsplit(self.endpoint).netloc
+
+    @property
+    def tls(self) -> bool:
+        return urlsplit(self.endpoint).scheme == "https" if self.secure is None else self.secure
+
+    @field_validator("endpoint")
+    @classmethod
+    def _has_scheme(cls, value: str) -> str:
+        return _http_url(value)
+
+    @model_validator(mode="after")
+    def _scheme_agrees(self) -> S3Settings:
+        https = urlsplit(self.endpoint).scheme == "https"
+        if self.secure is not None and self.secure != https:
+            raise ValueError(f"secure = {str(self.secure).lower()} contradicts endpoint {self.endpoint}: change one of them")
+        return self
+
+
+class IpfsSettings(Group):
+    api: str = Field("http://127.0.0.1:5001", description="Kubo's RPC API: a URL or a multiaddr such as /ip4/127.0.0.1/tcp/5001")
+    token: SecretStr | None = Field(None, description="API token (API.Authorizations): `bearer:TOKEN`, `basic:USER:PASSWORD` or a bare bearer token")
+    ca: Path | None = Field(None, description="CA certificate (PEM) for https")
+    timeout_s: float = Field(60.0, gt=0, description="seconds without an answer before a request is given up")
+
+    @field_validator("api")
+    @classmethod
+    def _as_url(cls, value: str) -> str:
+        return _multiaddr_to_url(value) if value.startswith("/") else _http_url(value)
+
+
+class OpaSettings(Group):
+    url: str = Field("http://127.0.0.1:8181", description="OPA server")
+    token: SecretStr | None = Field(None, description="OPA bearer token")
+    ca: Path | None = Field(None, description="CA certificate (PEM) for https")
+    timeout_s: float = Field(10.0, gt=0, description="seconds for one request")
+
+    @field_validator("url")
+    @classmethod
+    def _has_scheme(cls, value: str) -> str:
+        return _http_url(value)
+
+
+class PolicySettings(Group):
+    version: Literal["v1", "guide"] = Field("v1", description="v1: v1's own policy; guide: the guide's wider limit of 1 MiB")
+    rego_dir: Path | None = Field(None, description="folder with your own Rego (package swarm.envelope), instead of ours")
+    opa_binary: Path | None = Field(None, description="the opa program that builds WASM; default: the one on PATH or built by the sandbox")
+
+
+class BackupSettings(Group):
+    dir: Path | None = Field(None, description="where backups are kept; default: in the state folder")
+    retention_days: int = Field(30, ge=1, description="days that a backup is kept at least")
+
+
+class EngineSettings(Group):
+    memory_budget_mib: int = Field(1024, ge=64, description="memory that the plan document may take; past it, it is partitioned")
+    workers: int = Field(8, ge=1, le=64, description="requests in flight to one server")
+    give_up_after_s: float = Field(60.0, gt=0, description="seconds without any success after which a retried request is given up")
+    rate_limit_mib_s: float | None = Field(None, gt=0, description="upper bound of copied bytes a second; not set: none")
+    rate_limit_records_s: float | None = Field(None, gt=0, description="upper bound of copied records a second; not set: none")
+
+
+class Settings(Group):
+    """All settings of one site and its target."""
+
+    site: SiteSettings = SiteSettings()
+    etcd: EtcdSettings = EtcdSettings()
+    s3: S3Settings = S3Settings()
+    ipfs: IpfsSettings = IpfsSettings()
+    opa: OpaSettings = OpaSettings()
+    policy: PolicySettings = PolicySettings()
+    backup: BackupSettings = BackupSettings()
+    engine: EngineSettings = EngineSettings()
+    state_dir: Path = Field(
+        default_factory=lambda: platformdirs.user_state_path(APP), description="journal, reports and logs, by site"
+    )
+
+    @property
+    def backup_folder(self) -> Path:
+        return self.backup.dir or self.state_dir / "backups"
+
+
+def _http_url(value: str) -> str:
+    if urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).netloc:
+        raise ValueError(f"{value!r} is not a URL with its scheme: write http://HOST:PORT or https://HOST:PORT")
+    return value.rstrip("/")
+
+
+def _multiaddr_to_url(value: str) -> str:
+    parts = value.strip("/").split("/")
+    if len(parts) < 4 or parts[0] not in ("ip4", "ip6", "dns", "dns4", "dns6") or parts[2] != "tcp":
+        raise ValueError(f"{value!r} is not a multiaddr of an HTTP API: write /ip4/HOST/tcp/PORT, or a URL")
+    if parts[4:] not in ([], ["http"], ["https"], ["tls", "http"]):
+        raise ValueError(f"{value!r} has parts after the port that are not http or https")
+    host = f"[{parts[1]}]" if parts[0] == "ip6" else parts[1]
+    scheme = "https" if parts[4:] in (["https"], ["tls", "http"]) else "http"
+    return f"{scheme}://{host}:{parts[3]}"

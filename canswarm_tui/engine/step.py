@@ -1,0 +1,162 @@
+"""What a step is and what it says: findings, progress, outcome, verdict. All values are frozen.
+
+A step has four verbs and no memory; what must survive a crash is in the journal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from canswarm_tui.engine.context import StepContext
+
+Figure = int | float | str
+
+
+class Verb(StrEnum):
+    CHECK = "check"
+    RUN = "run"
+    VERIFY = "verify"
+    UNDO = "undo"
+
+
+class Level(StrEnum):
+    NOTE = "note"
+    WARNING = "warning"
+    BLOCKER = "blocker"
+
+
+class Kind(StrEnum):
+    """What sort of thing was found; the last three need a person, see `Finding.needs_person`."""
+
+    CONDITION = "condition"
+    """A fact about the site, a server or this machine."""
+    QUARANTINE = "quarantine"
+    """A record of the site that can't be migrated as it is; left where it is."""
+    DIFFERENCE = "difference"
+    """The target does not hold what it should."""
+    CONFLICT = "conflict"
+    """The target already held something else under the same name; never overwritten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that the operator must know.
+
+    `code` names the sort of finding (`blob.wrong_hash`), `subject` the thing (a key, a path), `happened` the fact,
+    `remedy` what to do. `details` holds further facts by name, such as both values of a conflict.
+    """
+
+    code: str
+    level: Level
+    kind: Kind
+    subject: str
+    happened: str
+    remedy: str
+    details: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def needs_person(self) -> bool:
+        return self.kind is not Kind.CONDITION
+
+    def identity(self, step: str) -> str:
+        """A short name that stays the same from run to run: the same trouble with the same thing in the same step."""
+        digest = hashlib.sha256(f"{step}\0{self.code}\0{self.subject}".encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()[:10]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a verb is, taken at one instant. Records are what the step counts: blobs, decisions, ops, lines."""
+
+    doing: str
+    """What is being done now, in the operator's words: `copying`, `reading back`, `hashing`."""
+    done: int
+    total: int | None
+    done_bytes: int = 0
+    total_bytes: int | None = None
+    rate: float | None = None
+    """Records a second over the last few seconds; None when not known yet."""
+    eta_s: float | None = None
+    """Seconds to the end; None rather than a guess."""
+    waiting: str = ""
+    """Why nothing moves at the moment; empty when it does."""
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run or an undo did, in records."""
+
+    created: int = 0
+    """Written by this run and acknowledged."""
+    present: int = 0
+    """Already at the target with equal content, so left alone."""
+    unchanged: int = 0
+    """Had a receipt from earlier in this run of the migration: nothing to do."""
+    removed: int = 0
+    """Taken away by an undo."""
+    quarantined: int = 0
+    conflicts: int = 0
+    size_bytes: int = 0
+    """Bytes written."""
+    summary: str = ""
+    """One sentence for the operator."""
+    skipped: bool = False
+    """True: honestly not done, `summary` says why (such as: no test command is configured)."""
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One thing compared with another, such as `blobs in MinIO`."""
+
+    name: str
+    proof: str
+    """How it was compared: `by content`, `by digest` or `by presence`."""
+    compared: int
+    equal: int
+    size_bytes: int = 0
+
+    @property
+    def different(self) -> int:
+        return self.compared - self.equal
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The outcome of a verify; each difference was also reported as a finding, by name."""
+
+    comparisons: tuple[Comparison, ...]
+    differences: int
+    """Records missing at the target, different there, or there without a source."""
+    summary: str = ""
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        return self.differences == 0 and all(c.different == 0 for c in self.comparisons)
+
+
+class Step(Protocol):
+    """One unit of work. `check` and `verify` write nothing to site or target."""
+
+    def check(self, ctx: StepContext) -> Iterable[Finding]:
+        """Look before running: yields what was found; a blocker forbids the run."""
+        ...
+
+    def run(self, ctx: StepContext) -> Outcome:
+        """Do it: idempotent, and resumes after a stop or a crash."""
+        ...
+
+    def verify(self, ctx: StepContext) -> Verdict:
+        """Read site and target and compare; trusts no receipt."""
+        ...
+
+    def undo(self, ctx: StepContext) -> Outcome:
+        """Remove what intents and receipts call ours, and nothing else."""
+        ...
