@@ -11,7 +11,15 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import platformdirs
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import NoDecode
 
 APP = "canswarm-tui"
@@ -39,10 +47,14 @@ class Group(BaseModel):
 
 class SiteSettings(Group):
     root: Path | None = Field(None, description="folder of the v1 site")
-    state_dir: Path | None = Field(None, description="v1's SWARM_STATE_DIR, where lamport.json is; default <root>/.state")
+    state_dir: Path | None = Field(
+        None, description="v1's SWARM_STATE_DIR, where lamport.json is; default <root>/.state"
+    )
     cas_dir: Path | None = Field(None, description="v1's SWARM_CAS_DIR, its content store; default <root>/.cas")
     log_dir: Path | None = Field(None, description="v1's SWARM_LOG_DIR, where swarm.jsonl is; default <root>/logs")
-    redis_url: str = Field("redis://127.0.0.1:6379/0", description="v1's Redis; rediss:// for TLS; the path is the database")
+    redis_url: str = Field(
+        "redis://127.0.0.1:6379/0", description="v1's Redis; rediss:// for TLS; the path is the database"
+    )
     redis_user: str | None = Field(None, description="Redis ACL user")
     redis_password: SecretStr | None = Field(None, description="Redis password")
     redis_ca: Path | None = Field(None, description="CA certificate (PEM) that Redis's certificate is checked against")
@@ -97,12 +109,18 @@ class SiteSettings(Group):
         from canswarm_tui.engine.errors import SettingsError
 
         if self.root is None:
-            raise SettingsError("site.root", "no v1 site is named", "set CANSWARM_SITE__ROOT, use --site, or run `canswarm-tui init`")
+            raise SettingsError(
+                "site.root",
+                "no v1 site is named",
+                "set CANSWARM_SITE__ROOT, use --site, or run `canswarm-tui init`",
+            )
         return self.root
 
 
 class EtcdSettings(Group):
-    endpoints: CommaList = Field(("http://127.0.0.1:2379",), description="etcd endpoints with scheme, comma-separated", min_length=1)
+    endpoints: CommaList = Field(
+        ("http://127.0.0.1:2379",), description="etcd endpoints with scheme, comma-separated", min_length=1
+    )
     user: str | None = Field(None, description="etcd user")
     password: SecretStr | None = Field(None, description="etcd password")
     ca: Path | None = Field(None, description="CA certificate (PEM); needed for https://")
@@ -140,13 +158,21 @@ class S3Settings(Group):
     def _scheme_agrees(self) -> S3Settings:
         https = urlsplit(self.endpoint).scheme == "https"
         if self.secure is not None and self.secure != https:
-            raise ValueError(f"secure = {str(self.secure).lower()} contradicts endpoint {self.endpoint}: change one of them")
+            raise ValueError(
+                f"secure = {str(self.secure).lower()} contradicts endpoint {self.endpoint}: change one of them"
+            )
         return self
 
 
 class IpfsSettings(Group):
-    api: str = Field("http://127.0.0.1:5001", description="Kubo's RPC API: a URL or a multiaddr such as /ip4/127.0.0.1/tcp/5001")
-    token: SecretStr | None = Field(None, description="API token (API.Authorizations): `bearer:TOKEN`, `basic:USER:PASSWORD` or a bare bearer token")
+    api: str = Field(
+        "http://127.0.0.1:5001",
+        description="Kubo's RPC API: a URL or a multiaddr such as /ip4/127.0.0.1/tcp/5001",
+    )
+    token: SecretStr | None = Field(
+        None,
+        description="API token (API.Authorizations): `bearer:TOKEN`, `basic:USER:PASSWORD` or a bare bearer token",
+    )
     ca: Path | None = Field(None, description="CA certificate (PEM) for https")
     timeout_s: float = Field(60.0, gt=0, description="seconds without an answer before a request is given up")
 
@@ -169,9 +195,15 @@ class OpaSettings(Group):
 
 
 class PolicySettings(Group):
-    version: Literal["v1", "guide"] = Field("v1", description="v1: v1's own policy; guide: the guide's wider limit of 1 MiB")
-    rego_dir: Path | None = Field(None, description="folder with your own Rego (package swarm.envelope), instead of ours")
-    opa_binary: Path | None = Field(None, description="the opa program that builds WASM; default: the one on PATH or built by the sandbox")
+    version: Literal["v1", "guide"] = Field(
+        "v1", description="v1: v1's own policy; guide: the guide's wider limit of 1 MiB"
+    )
+    rego_dir: Path | None = Field(
+        None, description="folder with your own Rego (package swarm.envelope), instead of ours"
+    )
+    opa_binary: Path | None = Field(
+        None, description="the opa program that builds WASM; default: the one on PATH or built by the sandbox"
+    )
 
 
 class BackupSettings(Group):
@@ -180,11 +212,19 @@ class BackupSettings(Group):
 
 
 class EngineSettings(Group):
-    memory_budget_mib: int = Field(1024, ge=64, description="memory that the plan document may take; past it, it is partitioned")
+    memory_budget_mib: int = Field(
+        1024, ge=64, description="memory that the plan document may take; past it, it is partitioned"
+    )
     workers: int = Field(8, ge=1, le=64, description="requests in flight to one server")
-    give_up_after_s: float = Field(60.0, gt=0, description="seconds without any success after which a retried request is given up")
-    rate_limit_mib_s: float | None = Field(None, gt=0, description="upper bound of copied bytes a second; not set: none")
-    rate_limit_records_s: float | None = Field(None, gt=0, description="upper bound of copied records a second; not set: none")
+    give_up_after_s: float = Field(
+        60.0, gt=0, description="seconds without any success after which a retried request is given up"
+    )
+    rate_limit_mib_s: float | None = Field(
+        None, gt=0, description="upper bound of copied bytes a second; not set: none"
+    )
+    rate_limit_records_s: float | None = Field(
+        None, gt=0, description="upper bound of copied records a second; not set: none"
+    )
 
 
 class Settings(Group):
@@ -199,7 +239,8 @@ class Settings(Group):
     backup: BackupSettings = BackupSettings()
     engine: EngineSettings = EngineSettings()
     state_dir: Path = Field(
-        default_factory=lambda: platformdirs.user_state_path(APP), description="journal, reports and logs, by site"
+        default_factory=lambda: platformdirs.user_state_path(APP),
+        description="journal, reports and logs, by site",
     )
 
     @property

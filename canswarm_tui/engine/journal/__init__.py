@@ -1,0 +1,18 @@
+"""The journal: the durable record of one run, in SQLite, that anyone can open with `sqlite3` and read."""
+
+from canswarm_tui.engine.journal.batches import Batch, ClosedBatch, Receipt, ReceiptFate
+from canswarm_tui.engine.journal.findings import FindingStatus, StoredFinding
+from canswarm_tui.engine.journal.journal import Journal, StepJournal, StepRecord, StepState
+
+__all__ = [
+    "Batch",
+    "ClosedBatch",
+    "FindingStatus",
+    "Journal",
+    "Receipt",
+    "ReceiptFate",
+    "StepJournal",
+    "StepRecord",
+    "StepState",
+    "StoredFinding",
+]

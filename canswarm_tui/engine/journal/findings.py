@@ -1,0 +1,159 @@
+"""Findings as the journal keeps them: what was seen, whether it still stands, and who decided what about it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from canswarm_tui.engine.step import Finding, Kind, Level
+
+
+class FindingStatus(StrEnum):
+    OPEN = "open"
+    ACCEPTED = "accepted"
+    """A person accepts it as it is, with a reason."""
+    RESOLVED = "resolved"
+    """A person chose which of two values is kept."""
+    GONE = "gone"
+    """A later look did not see it any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFinding:
+    id: str
+    step: str
+    verb: str
+    finding: Finding
+    status: FindingStatus
+    first_seen: float
+    last_seen: float
+    decided_by: str | None
+    decided_at: float | None
+    reason: str | None
+
+    @property
+    def wants_decision(self) -> bool:
+        return self.status is FindingStatus.OPEN and self.finding.needs_person
+
+
+_COLUMNS = (
+    "id, step, verb, code, level, kind, subject, happened, remedy, details, status, first_seen, last_seen,"
+    " decided_by, decided_at, reason"
+)
+
+
+def store(db: sqlite3.Connection, step: str, verb: str, sweep: int, finding: Finding) -> str:
+    """Insert or renew; a finding that was gone, or whose facts have changed since it was decided, is open again."""
+    now = time.time()
+    identity = finding.identity(step)
+    details = json.dumps(dict(finding.details), sort_keys=True)
+    db.execute(
+        """
+        INSERT INTO findings (id, step, verb, code, level, kind, subject, happened, remedy, details,
+                              first_seen, last_seen, sweep, status)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'open')
+        ON CONFLICT (id) DO UPDATE SET
+            verb = excluded.verb, level = excluded.level, last_seen = excluded.last_seen, sweep = excluded.sweep,
+            remedy = excluded.remedy,
+            status = CASE WHEN status = 'gone' OR details <> excluded.details OR kind <> excluded.kind
+                          THEN 'open' ELSE status END,
+            kind = excluded.kind, happened = excluded.happened, details = excluded.details
+        """,
+        (
+            identity, step, verb, finding.code, finding.level.value, finding.kind.value, _storable(finding.subject),
+            _storable(finding.happened), _storable(finding.remedy), details, now, now, sweep,
+        ),
+    )  # fmt: skip
+    return identity
+
+
+def sweep_out(db: sqlite3.Connection, step: str, verb: str, sweep: int) -> None:
+    """After a whole look: what it did not see again is gone."""
+    db.execute(
+        "UPDATE findings SET status = 'gone' WHERE step = ? AND verb = ? AND sweep < ? AND status <> 'gone'",
+        (step, verb, sweep),
+    )
+
+
+def decide(db: sqlite3.Connection, identity: str, status: FindingStatus, who: str, reason: str) -> None:
+    db.execute(
+        "UPDATE findings SET status = ?, decided_by = ?, decided_at = ?, reason = ? WHERE id = ?",
+        (status.value, who, time.time(), reason, identity),
+    )
+
+
+def read(
+    db: sqlite3.Connection, *, step: str | None = None, identity: str | None = None, with_gone: bool = False
+) -> Iterator[StoredFinding]:
+    """Findings, the gravest first, then by step and subject."""
+    where, values = ["1"], []
+    if step is not None:
+        where.append("step = ?")
+        values.append(step)
+    if identity is not None:
+        where.append("id LIKE ? || '%'")
+        values.append(identity)
+    if not with_gone:
+        where.append("status <> 'gone'")
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM findings WHERE {' AND '.join(where)}"
+        " ORDER BY CASE level WHEN 'blocker' THEN 0 WHEN 'warning' THEN 1 ELSE 2 END, step, code, subject",
+        values,
+    )
+    for row in rows:
+        yield _stored(row)
+
+
+def count_waiting(db: sqlite3.Connection, step: str | None = None) -> int:
+    """How many open findings need a person."""
+    kinds = tuple(k.value for k in Kind if k is not Kind.CONDITION)
+    sql = "SELECT count(*) FROM findings WHERE status = 'open' AND kind IN (?, ?, ?)"
+    values: tuple[str, ...] = kinds
+    if step is not None:
+        sql += " AND step = ?"
+        values += (step,)
+    count: int = db.execute(sql, values).fetchone()[0]
+    return count
+
+
+def _stored(row: tuple[str, ...]) -> StoredFinding:
+    (
+        identity,
+        step,
+        verb,
+        code,
+        level,
+        kind,
+        subject,
+        happened,
+        remedy,
+        details,
+        status,
+        first,
+        last,
+        by,
+        at,
+        why,
+    ) = row
+    finding = Finding(code, Level(level), Kind(kind), subject, happened, remedy, json.loads(details))
+    return StoredFinding(
+        identity,
+        step,
+        verb,
+        finding,
+        FindingStatus(status),
+        float(first),
+        float(last),
+        by,
+        None if at is None else float(at),
+        why,
+    )
+
+
+def _storable(text: str) -> str:
+    """SQLite stores UTF-8: what has none (lone surrogates) is written as an escape."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
