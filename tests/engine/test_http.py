@@ -142,9 +142,13 @@ def test_a_status_becomes_an_error_that_quotes_the_server(answers: str, status: 
 
 
 def test_an_error_of_a_streamed_answer_quotes_the_server_too(answers: str) -> None:
-    with http_client(answers, timeout_s=5) as client, pytest.raises(WrongAnswer, match="seen nothing"):
-        with http_errors("server"), client.stream("GET", "/500") as response:
-            check_status(response)
+    with (
+        http_client(answers, timeout_s=5) as client,
+        pytest.raises(WrongAnswer, match="seen nothing"),
+        http_errors("server"),
+        client.stream("GET", "/500") as response,
+    ):
+        check_status(response)
 
 
 def test_a_token_reaches_the_server_but_no_message(answers: str) -> None:
@@ -171,9 +175,12 @@ def test_nobody_listening_is_unreachable() -> None:
 def test_a_server_that_says_nothing_is_given_up_after_the_time_out() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        with http_client(url, timeout_s=0.2) as client, pytest.raises(Unreachable, match="no answer in time"):
-            with http_errors("server"):
-                client.get("/200")
+        with (
+            http_client(url, timeout_s=0.2) as client,
+            pytest.raises(Unreachable, match="no answer in time"),
+            http_errors("server"),
+        ):
+            client.get("/200")
 
 
 def test_an_answer_that_is_no_json_is_a_wrong_answer(answers: str) -> None:
@@ -195,9 +202,12 @@ def test_a_certificate_of_an_unknown_authority_is_refused_and_with_its_ca_accept
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
     with serving(context) as url:
-        with http_client(url, timeout_s=5) as client, pytest.raises(Refused, match="certificate"):
-            with http_errors("server"):
-                client.get("/200")
+        with (
+            http_client(url, timeout_s=5) as client,
+            pytest.raises(Refused, match="certificate"),
+            http_errors("server"),
+        ):
+            client.get("/200")
         with http_client(url, timeout_s=5, ca=cert) as client:
             assert client.get("/200").text == "seen nothing"
 
