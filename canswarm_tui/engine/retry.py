@@ -29,7 +29,7 @@ class RetryPolicy:
         begun = time.monotonic()
         result = tenacity.Retrying(
             retry=tenacity.retry_if_exception(lambda e: isinstance(e, EngineError) and e.transient),
-            wait=tenacity.wait_exponential_jitter(initial=0.2, max=10.0, jitter=0.3),
+            wait=tenacity.wait_exponential_jitter(multiplier=0.2, max=10.0, jitter=0.3),
             stop=lambda _state: time.monotonic() - max(begun, self._last_success) > self._give_up_after_s,
             sleep=self._sleep,
             before_sleep=self._tell,

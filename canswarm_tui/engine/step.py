@@ -142,8 +142,22 @@ class Verdict:
         return self.differences == 0 and all(c.different == 0 for c in self.comparisons)
 
 
+class Keep(StrEnum):
+    """Which side of a conflict a person keeps."""
+
+    TARGET = "target"
+    SITE = "site"
+
+
 class Step(Protocol):
-    """One unit of work. `check` and `verify` write nothing to site or target."""
+    """One unit of work. `plan`, `check` and `verify` write nothing to site or target."""
+
+    def plan(self, ctx: StepContext) -> tuple[str, ...]:
+        """Exactly what `run` would do now, a sentence each, with counts; the same words for the same site and target.
+
+        Ends with a digest of the set where it copies one, so that a site that has moved gives another plan.
+        """
+        ...
 
     def check(self, ctx: StepContext) -> Iterable[Finding]:
         """Look before running: yields what was found; a blocker forbids the run."""
@@ -159,4 +173,12 @@ class Step(Protocol):
 
     def undo(self, ctx: StepContext) -> Outcome:
         """Remove what intents and receipts call ours, and nothing else."""
+        ...
+
+
+class Resolver(Protocol):
+    """A step whose conflicts a person can resolve."""
+
+    def resolve(self, ctx: StepContext, finding: Finding, keep: Keep) -> Outcome:
+        """Keep the target's value (and say so in the receipt), or put the site's there, the other one kept for undo."""
         ...

@@ -230,6 +230,10 @@ class StepJournal:
     def run_id(self) -> str:
         return self._journal.run_id
 
+    def close(self) -> None:
+        """Close the whole journal."""
+        self._journal.close()
+
     def pin(self, name: str, value: str) -> None:
         self._journal.pin(name, value)
 

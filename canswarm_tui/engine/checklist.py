@@ -1,0 +1,98 @@
+"""The guide's checklist as data: its four groups, their items, which step does each, and what must come before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class StepInfo:
+    """A step's name on the command line and on screens, in the order of a run."""
+
+    name: str
+    title: str
+    phase: str
+    needs: tuple[str, ...] = ()
+    """Steps that must be done (or proved) before this one may run."""
+    writes_target: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One line of the guide's checklist; `steps` is empty where nothing does it yet."""
+
+    title: str
+    steps: tuple[str, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    title: str
+    items: tuple[Item, ...]
+
+
+STEPS: tuple[StepInfo, ...] = (
+    StepInfo("preflight", "Preflight", "Pre-migration"),
+    StepInfo("documentation", "Document threads, tasks and audit log", "Pre-migration", ("preflight",)),
+    StepInfo("v1-tests", "v1 test suite", "Pre-migration", ("preflight",)),
+    StepInfo("backup", "Backup", "Pre-migration", ("preflight",)),
+    StepInfo("blobs-minio", "Blobs: files → MinIO", "Infrastructure", ("backup",), writes_target=True),
+    StepInfo("blobs-ipfs", "Blobs: MinIO → IPFS", "Infrastructure", ("blobs-minio",), writes_target=True),
+    StepInfo("decisions", "Decisions: Redis → etcd", "Infrastructure", ("backup",), writes_target=True),
+    StepInfo("plan-store", "Plan store: SQLite → Automerge", "Data layer", ("backup",), writes_target=True),
+    StepInfo("policy-opa", "Policy: Python → OPA", "Policy", ("backup",), writes_target=True),
+    StepInfo("policy-wasm", "Policy: OPA → WASM", "Policy", ("policy-opa",), writes_target=True),
+    StepInfo(
+        "verification",
+        "Verification",
+        "Verification",
+        ("blobs-minio", "blobs-ipfs", "decisions", "plan-store", "policy-opa", "policy-wasm"),
+    ),
+)
+
+CHECKLIST: tuple[Group, ...] = (
+    Group(
+        "Pre-migration",
+        (
+            Item("Preflight: the site, this machine and every target", ("preflight",)),
+            Item("Backup all v1 data (.state/, .cas/, logs/, keys, Redis)", ("backup",)),
+            Item("Document current thread IDs and tasks; export critical audit logs", ("documentation",)),
+            Item("Run full test suite on v1", ("v1-tests",)),
+        ),
+    ),
+    Group(
+        "During migration",
+        (
+            Item("Plan store: SQLite → Automerge", ("plan-store",)),
+            Item("Consensus: Redis → etcd", ("decisions",)),
+            Item("CAS: files → MinIO", ("blobs-minio",)),
+            Item("CAS: MinIO → IPFS", ("blobs-ipfs",)),
+            Item("Policy: Python → OPA", ("policy-opa",)),
+            Item("Policy: OPA → WASM", ("policy-wasm",)),
+            Item("Deploy: single → multi-node", note="not available yet: this version does not deploy"),
+        ),
+    ),
+    Group(
+        "Post-migration",
+        (
+            Item("Verify everything, in full", ("verification",)),
+            Item("Run E2E demo on v2", note="not available yet: needs the cutover"),
+            Item("Verify deterministic replay on v2", note="not available yet: needs the cutover"),
+            Item("Run property tests (P1-P4) on v2", note="not available yet: needs the cutover"),
+            Item("Performance benchmarks of v2", note="not available yet: needs the cutover"),
+            Item("Monitor distributed traces", note="not available yet: needs the deployment"),
+        ),
+    ),
+    Group(
+        "Rollback readiness",
+        (
+            Item("Keep v1 backups for 30 days", ("backup",)),
+            Item("Test the restore from backup", ("backup",)),
+            Item("v2 → v1 downgrade path (reverse migration)", note="not available yet: needs the cutover"),
+        ),
+    ),
+)
+
+STEP_NAMES: tuple[str, ...] = tuple(step.name for step in STEPS)
+BY_NAME: dict[str, StepInfo] = {step.name: step for step in STEPS}

@@ -1,0 +1,75 @@
+"""One live run for a site and for a target: advisory file locks, which the kernel drops when their holder dies.
+
+The site's lock is on its `.state` folder itself, so that it holds whatever the state folder of the tool is and writes
+nothing into the site. A target's lock is a file named after it in a folder that all users' runs on this machine share.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from canswarm_tui.engine.errors import Busy, SiteUnreadable
+
+_REMEDY = "wait for it to end, or ask it to stop with `canswarm-tui stop`"
+
+
+@contextmanager
+def hold_run(site_folder: Path, targets: Iterable[str]) -> Iterator[None]:
+    """Hold the site and all targets (named by their addresses) for this run.
+
+    Raises `Busy` when another live run holds one, `SiteUnreadable` when the site's folder can't be opened.
+    """
+    with ExitStack() as held:
+        held.enter_context(_lock_folder(site_folder))
+        for target in sorted(set(targets)):
+            held.enter_context(_lock_target(target))
+        yield
+
+
+def is_held(site_folder: Path) -> bool:
+    """Whether a live run holds this site now."""
+    try:
+        with _lock_folder(site_folder):
+            return False
+    except Busy:
+        return True
+    except SiteUnreadable:
+        return False
+
+
+@contextmanager
+def _lock_folder(folder: Path) -> Iterator[None]:
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as exc:
+        raise SiteUnreadable(str(folder), f"the folder can't be opened: {exc.strerror}", "check site.root") from exc
+    with _locked(fd, f"site {folder}"):
+        yield
+
+
+@contextmanager
+def _lock_target(target: str) -> Iterator[None]:
+    folder = Path(tempfile.gettempdir()) / "canswarm-tui-locks"
+    folder.mkdir(mode=0o1777, exist_ok=True)
+    name = hashlib.sha256(target.encode()).hexdigest()[:24]
+    fd = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    with _locked(fd, f"target {target}"):
+        yield
+
+
+@contextmanager
+def _locked(fd: int, subject: str) -> Iterator[None]:
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise Busy(subject, "another run of canswarm-tui holds it", _REMEDY) from exc
+        yield
+    finally:
+        os.close(fd)

@@ -1,0 +1,96 @@
+"""Where the tool keeps what it knows of a site: one folder under the state folder, named after the site."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from canswarm_tui.engine.errors import NoSpace, SettingsError
+from canswarm_tui.engine.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The paths of one site's run."""
+
+    folder: Path
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / "journal.db"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "canswarm-tui.log"
+
+    @property
+    def live(self) -> Path:
+        """Rewritten twice a second by the one that runs, for those that watch."""
+        return self.folder / "live.json"
+
+    @property
+    def reports(self) -> Path:
+        return self.folder / "reports"
+
+    @property
+    def exports(self) -> Path:
+        return self.folder / "exports"
+
+    @property
+    def scratch(self) -> Path:
+        return self.folder / "scratch"
+
+    def make(self) -> None:
+        """Make the folder, readable by its owner only."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except PermissionError as exc:
+            raise SettingsError(
+                str(self.folder),
+                "the state folder can't be made",
+                "set CANSWARM_STATE_DIR to a folder that you may write",
+            ) from exc
+        except OSError as exc:
+            raise NoSpace(str(self.folder), f"the state folder can't be made: {exc.strerror}", "free space") from exc
+
+
+def place_of(settings: Settings) -> Place:
+    """The place of the site in `settings`; raises `SettingsError` when none is named."""
+    root = settings.site.require_root().resolve()
+    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", root.name).strip("-.") or "site"
+    digest = hashlib.sha256(str(root).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return Place(settings.state_dir / "sites" / f"{slug[:40]}-{digest}")
+
+
+def site_identity(settings: Settings) -> dict[str, str]:
+    """What makes this site this site, without secrets; compared when a run is resumed."""
+    return {
+        "site.root": str(settings.site.require_root().resolve()),
+        "site.redis": without_secrets(settings.site.redis_url),
+        "site.cas_dir": str(settings.site.cas_folder.resolve()),
+        "site.log_dir": str(settings.site.log_folder.resolve()),
+    }
+
+
+def target_addresses(settings: Settings) -> tuple[str, ...]:
+    """The addresses of every target, without secrets: what a run locks."""
+    return (
+        f"etcd {','.join(sorted(settings.etcd.endpoints))}{settings.etcd.prefix}",
+        f"s3 {settings.s3.endpoint}/{settings.s3.bucket}",
+        f"ipfs {settings.ipfs.api}",
+        f"opa {settings.opa.url}",
+    )
+
+
+def without_secrets(url: str) -> str:
+    """A URL without user and password."""
+    parts = urlsplit(url)
+    netloc = parts.hostname or ""
+    if ":" in netloc:
+        netloc = f"[{netloc}]"
+    if parts.port:
+        netloc += f":{parts.port}"
+    return urlunsplit((parts.scheme, netloc, parts.path, "", ""))

@@ -1,0 +1,277 @@
+"""The only loop: runs verbs of steps under one lock, with one journal, and says how it ended."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from canswarm_tui.engine import registry
+from canswarm_tui.engine.checklist import BY_NAME, STEP_NAMES, STEPS, StepInfo
+from canswarm_tui.engine.context import StepContext
+from canswarm_tui.engine.errors import Blocked, Defect, EngineError, ExitCode, SettingsError
+from canswarm_tui.engine.events import Emit, StepEnded, StepStarted
+from canswarm_tui.engine.journal import Journal, StepRecord, StepState
+from canswarm_tui.engine.lock import hold_run
+from canswarm_tui.engine.place import place_of, site_identity, target_addresses
+from canswarm_tui.engine.rate import RateLimit
+from canswarm_tui.engine.settings import Settings
+from canswarm_tui.engine.step import Finding, Level, Outcome, Step, Verb, Verdict
+from canswarm_tui.engine.stop import StopSignal
+
+log = logging.getLogger(__name__)
+
+FINISHED = (StepState.DONE, StepState.PROVED, StepState.SKIPPED, StepState.NEEDS_ATTENTION)
+REQUESTS_EVERY_S = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How it ended: the exit code, and how many findings wait for a person."""
+
+    exit_code: ExitCode
+    waiting: int
+
+
+@dataclass
+class Runner:
+    """Runs verbs for one site. Every method holds the lock of site and targets while it works.
+
+    Raises the `EngineError` that ended the work, after the journal says so.
+    """
+
+    settings: Settings
+    emit: Emit
+    stop: StopSignal = field(default_factory=StopSignal)
+    fault: Callable[[str], None] | None = None
+    steps: Callable[[str], Step] = registry.step
+    limit: RateLimit = field(init=False)
+
+    def __post_init__(self) -> None:
+        engine = self.settings.engine
+        mib_s = engine.rate_limit_mib_s
+        self.limit = RateLimit(engine.rate_limit_records_s, None if mib_s is None else mib_s * 2**20)
+        self.place = place_of(self.settings)
+
+    def run(self, names: Sequence[str] = ()) -> RunResult:
+        """Check, run and verify the named steps, or all from preflight to final verification; never an undo."""
+        chosen = _in_order(names or STEP_NAMES)
+        with self._session() as journal:
+            for info in chosen:
+                self._require_needs(journal, info)
+                self._run_step(journal, info)
+            return self._result(journal)
+
+    def verify(self, names: Sequence[str] = ()) -> RunResult:
+        """Read the targets back and compare, always in full; without names, every step that has run."""
+        with self._session() as journal:
+            records = journal.records()
+            chosen = _in_order(names or [n for n in STEP_NAMES if _has_run(records.get(n))])
+            for info in chosen:
+                if not _has_run(records.get(info.name)):
+                    raise Blocked(info.name, "it has not run yet", f"run it first: `canswarm-tui run {info.name}`")
+                self._verify_step(journal, info, fresh_verdicts=False)
+            return self._result(journal)
+
+    def check(self, names: Sequence[str]) -> RunResult:
+        """Look only: findings of the named steps."""
+        with self._session() as journal:
+            for info in _in_order(names):
+                self._check_step(journal, info)
+            return self._result(journal)
+
+    def undo(self, name: str) -> RunResult:
+        """Remove what this run created in one step; later steps that stand on it must be undone before."""
+        (info,) = _in_order([name])
+        with self._session() as journal:
+            records = journal.records()
+            for later in STEPS:
+                if name in later.needs and later.writes_target and _has_run(records.get(later.name)):
+                    raise Blocked(
+                        name, f"{later.title} stands on it", f"undo that first: `canswarm-tui undo {later.name}`"
+                    )
+            with self._verb(journal, info, Verb.UNDO) as ctx:
+                outcome = self.steps(info.name).undo(ctx)
+                state = StepState.NEEDS_ATTENTION if outcome.conflicts else StepState.UNDONE
+                self._end(ctx, state, outcome=outcome)
+            return self._result(journal)
+
+    def plan(self, names: Sequence[str] = ()) -> dict[str, tuple[str, ...]]:
+        """What `run` would do, by step, in order; changes nothing but notes in the journal that it was asked."""
+        with self._session() as journal:
+            return {i.name: self._plan_step(journal, i) for i in _in_order(names or STEP_NAMES)}
+
+    def _plan_step(self, journal: Journal, info: StepInfo) -> tuple[str, ...]:
+        with self._context(journal, info, Verb.CHECK) as ctx:
+            return self.steps(info.name).plan(ctx)
+
+    def _run_step(self, journal: Journal, info: StepInfo) -> None:
+        self._check_step(journal, info)
+        with self._verb(journal, info, Verb.RUN) as ctx:
+            ctx.journal.set_state(StepState.RUNNING)
+            outcome = self.steps(info.name).run(ctx)
+            _refuse_blockers(info, [f.finding for f in ctx.journal.findings()])
+            waiting = ctx.journal.waiting_findings()
+            state = StepState.NEEDS_ATTENTION if waiting else StepState.DONE
+            self._end(ctx, StepState.SKIPPED if outcome.skipped else state, outcome=outcome)
+        if not outcome.skipped:
+            self._verify_step(journal, info, fresh_verdicts=True)
+
+    def _check_step(self, journal: Journal, info: StepInfo) -> None:
+        blockers: list[Finding] = []
+        with self._verb(journal, info, Verb.CHECK) as ctx:
+            for finding in self.steps(info.name).check(ctx):
+                ctx.found(finding)
+                if finding.level is Level.BLOCKER:
+                    blockers.append(finding)
+            ctx.journal.sweep_out(ctx.verb, ctx.sweep)
+            _refuse_blockers(info, blockers)
+            self._end(ctx, ctx.journal.record().state)
+
+    def _verify_step(self, journal: Journal, info: StepInfo, *, fresh_verdicts: bool) -> Verdict:
+        with self._verb(journal, info, Verb.VERIFY, fresh_verdicts=fresh_verdicts) as ctx:
+            verdict = self.steps(info.name).verify(ctx)
+            proved = verdict.passed and not ctx.journal.waiting_findings()
+            self._end(ctx, StepState.PROVED if proved else StepState.NEEDS_ATTENTION, verdict=verdict)
+        return verdict
+
+    def _end(
+        self, ctx: StepContext, state: StepState, *, outcome: Outcome | None = None, verdict: Verdict | None = None
+    ) -> None:
+        ctx.journal.sweep_out(ctx.verb, ctx.sweep)
+        if ctx.verb in (Verb.RUN, Verb.VERIFY, Verb.UNDO):
+            if state is StepState.NEEDS_ATTENTION and not ctx.journal.waiting_findings() and verdict is None:
+                state = StepState.DONE
+            ctx.journal.set_state(state, outcome=outcome, verdict=verdict)
+        ctx.journal.note(ctx.verb, "ended", {"state": state.value})
+        self.emit(StepEnded(ctx.step, ctx.verb, state, outcome, verdict))
+
+    def _require_needs(self, journal: Journal, info: StepInfo) -> None:
+        records = journal.records()
+        for need in info.needs:
+            record = records.get(need, StepRecord(need))
+            if record.state not in FINISHED:
+                title = BY_NAME[need].title
+                raise Blocked(
+                    info.title, f"{title} is {record.state.value}", f"run it first: `canswarm-tui run {need}`"
+                )
+
+    def _result(self, journal: Journal) -> RunResult:
+        waiting = journal.waiting_findings()
+        return RunResult(ExitCode.ATTENTION if waiting else ExitCode.DONE, waiting)
+
+    @contextmanager
+    def _session(self) -> Iterator[Journal]:
+        """Lock, journal, and a watch on requests of other processes, for as long as the work lasts."""
+        self.place.make()
+        state = self.settings.site.require_root() / ".state"
+        with hold_run(state, target_addresses(self.settings)):
+            journal = Journal.open(self.place.journal, site_identity(self.settings), fault=self.fault)
+            journal.take_requests()
+            ended = threading.Event()
+            watcher = threading.Thread(target=self._watch_requests, args=(journal, ended), name="requests")
+            watcher.start()
+            try:
+                yield journal
+            finally:
+                ended.set()
+                watcher.join()
+                journal.close()
+
+    def _watch_requests(self, journal: Journal, ended: threading.Event) -> None:
+        while not ended.wait(REQUESTS_EVERY_S):
+            try:
+                for what, data in journal.take_requests():
+                    self._serve(what, data)
+            except EngineError:
+                log.exception("requests could not be read")
+
+    def _serve(self, what: str, data: Mapping[str, object]) -> None:
+        if what == "stop":
+            self.stop.set(str(data.get("why", "asked to")))
+        elif what == "rate":
+            records_s, bytes_s = data.get("records_s"), data.get("bytes_s")
+            self.limit.turn(
+                float(records_s) if isinstance(records_s, int | float) else None,
+                float(bytes_s) if isinstance(bytes_s, int | float) else None,
+            )
+
+    @contextmanager
+    def _context(
+        self, journal: Journal, info: StepInfo, verb: Verb, *, fresh_verdicts: bool = False
+    ) -> Iterator[StepContext]:
+        step_journal = journal.step(info.name)
+        sweep = step_journal.note(verb, "started")
+        scratch = self.place.scratch / info.name
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True, mode=0o700)
+        try:
+            yield StepContext(
+                self.settings, step_journal, verb, sweep, self.stop, self.emit, self.limit,
+                self.place.folder, scratch, fresh_verdicts,
+            )  # fmt: skip
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    @contextmanager
+    def _verb(
+        self, journal: Journal, info: StepInfo, verb: Verb, *, fresh_verdicts: bool = False
+    ) -> Iterator[StepContext]:
+        """One verb with its beginning and its end, good or bad, in journal and events."""
+        with self._context(journal, info, verb, fresh_verdicts=fresh_verdicts) as ctx:
+            self.emit(StepStarted(info.name, verb))
+            try:
+                self.stop.check()
+                yield ctx
+            except EngineError as exc:
+                self._failed(ctx, exc)
+                raise
+            except Exception as exc:
+                log.exception("%s of %s failed", verb.value, info.name)
+                defect = Defect(
+                    info.title, f"a mistake of ours ({type(exc).__name__})", f"the log has it: {self.place.log}"
+                )
+                self._failed(ctx, defect)
+                raise defect from exc
+
+    def _failed(self, ctx: StepContext, error: EngineError) -> None:
+        log.warning("%s of %s ended: %s", ctx.verb.value, ctx.step, error)
+        try:
+            before = ctx.journal.record().state
+            moved = ctx.verb in (Verb.RUN, Verb.UNDO) or before is StepState.RUNNING
+            ctx.journal.set_state(StepState.STOPPED if moved else before, error=str(error))
+            ctx.journal.note(ctx.verb, "stopped", {"error": str(error)})
+        except EngineError:
+            log.exception("the end could not be journalled")
+        self.emit(StepEnded(ctx.step, ctx.verb, StepState.STOPPED, error=error))
+
+
+def _refuse_blockers(info: StepInfo, findings: Sequence[Finding]) -> None:
+    blockers = [f for f in findings if f.level is Level.BLOCKER]
+    if blockers:
+        first = blockers[0]
+        more = f" (and {len(blockers) - 1} more)" if len(blockers) > 1 else ""
+        raise Blocked(info.title, f"{first.subject}: {first.happened}{more}", first.remedy)
+
+
+def _has_run(record: StepRecord | None) -> bool:
+    return (
+        record is not None
+        and (record.outcome is not None or record.wrote_at is not None)
+        and (record.state not in (StepState.UNDONE, StepState.SKIPPED))
+    )
+
+
+def _in_order(names: Sequence[str]) -> list[StepInfo]:
+    """The named steps in the checklist's order; raises `SettingsError` for an unknown one."""
+    import difflib
+
+    for name in names:
+        if name not in BY_NAME:
+            near = difflib.get_close_matches(name, STEP_NAMES, 1)
+            hint = f"did you mean {near[0]}?" if near else f"the steps are {', '.join(STEP_NAMES)}"
+            raise SettingsError(name, "there is no such step", hint)
+    return [info for info in STEPS if info.name in names]

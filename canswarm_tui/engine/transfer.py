@@ -1,0 +1,343 @@
+"""Copying a keyed set of immutable records: intent, write, receipt, in bounded batches with a bounded window.
+
+One thread (the caller's) reads the source, writes the journal and emits events; workers only talk to the target.
+Killed at any instant and called again, it ends as if it had never been disturbed: an intent without receipts is
+settled with the target first.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+
+from canswarm_tui.engine.context import StepContext
+from canswarm_tui.engine.errors import Defect, EngineError, Stopped
+from canswarm_tui.engine.journal import Batch, ClosedBatch, Receipt, ReceiptFate, StepJournal
+from canswarm_tui.engine.rate import Meter
+from canswarm_tui.engine.records import Fate, Landed, Record, Removal, Sink, Wanted
+from canswarm_tui.engine.retry import RetryPolicy
+from canswarm_tui.engine.step import Finding, Kind, Level, Outcome, Progress
+from canswarm_tui.engine.text import shown
+
+_RECEIPT_FATE = {Fate.CREATED: ReceiptFate.CREATED, Fate.PRESENT: ReceiptFate.PRESENT}
+
+
+@dataclass(frozen=True, slots=True)
+class CopyPlan:
+    """How one set is copied and what it is called on a screen."""
+
+    noun: str
+    """What a record is, in the plural: `blobs`."""
+    code: str
+    """First part of its findings' codes: `blob`."""
+    target: str
+    """Where it goes: `MinIO`."""
+    total: int | None = None
+    total_bytes: int | None = None
+    window: int = 2
+    """Batches in flight: one is written while the next is read."""
+
+
+@dataclass
+class _Totals:
+    created: int = 0
+    present: int = 0
+    unchanged: int = 0
+    conflicts: int = 0
+    size_bytes: int = 0
+    meter: Meter = field(default_factory=Meter)
+
+    @property
+    def done(self) -> int:
+        return self.created + self.present + self.unchanged + self.conflicts
+
+
+def copy(source: Iterable[Record], sink: Sink, ctx: StepContext, plan: CopyPlan) -> Outcome:
+    """Copy what of `source` (sorted by key) has no standing receipt yet; returns what was done.
+
+    Raises the sink's errors after its retries are used up, and `Stopped`; in both cases every acknowledged batch has
+    its receipts. A record whose content has changed since its receipt is given to the sink again, which tells a
+    conflict.
+    """
+    totals = _Totals()
+    _settle_open(sink, ctx, plan, totals)
+    batches = _batches(_without_receipt(source, ctx.journal, totals), sink)
+    with ThreadPoolExecutor(plan.window, thread_name_prefix=f"copy-{ctx.step}") as workers:
+        _Window(workers, sink, ctx, plan, totals).pump(batches)
+    _tell(ctx, plan, totals, now=True)
+    return Outcome(
+        created=totals.created,
+        present=totals.present,
+        unchanged=totals.unchanged,
+        conflicts=totals.conflicts,
+        size_bytes=totals.size_bytes,
+        summary=_summary(plan, totals),
+    )
+
+
+_Sent = tuple[Batch, list[Record]]
+_Arrived = tuple[Batch, list[Record], Sequence[Landed]]
+
+
+class _Window:
+    """The batches in flight; receipts of what has landed are committed together with the next intent."""
+
+    def __init__(
+        self, workers: ThreadPoolExecutor, sink: Sink, ctx: StepContext, plan: CopyPlan, totals: _Totals
+    ) -> None:
+        self._workers, self._sink, self._ctx, self._plan, self._totals = workers, sink, ctx, plan, totals
+        self._flying: dict[Future[Sequence[Landed]], _Sent] = {}
+        self._number = ctx.journal.next_batch_number()
+
+    def pump(self, batches: Iterator[list[Record]]) -> None:
+        failure: BaseException | None = None
+        try:
+            for records in batches:
+                self._ctx.stop.check()
+                landed = self._landed(until=self._plan.window - 1)
+                batch = self._intent(records)
+                self._close(landed, opened=(batch,))
+                self._ctx.limit.pause(len(records), sum(r.size for r in records), self._ctx.stop)
+                retry = self._ctx.retry
+                self._flying[self._workers.submit(write_settled, self._sink, records, batch, retry)] = (batch, records)
+        except BaseException as exc:  # noqa: BLE001 - kept until what is in flight has its receipts, then raised
+            failure = exc
+        failure = self._drain() or failure
+        if failure is not None:
+            raise failure
+
+    def _intent(self, records: list[Record]) -> Batch:
+        number, self._number = self._number, self._number + 1
+        wanted = tuple(Wanted(r.key, r.digest, r.size) for r in records)
+        return Batch(number, f"{self._ctx.journal.run_id}-{number}", wanted)
+
+    def _landed(self, until: int) -> list[_Arrived]:
+        """Results of finished batches, waiting until at most `until` are in flight."""
+        finished = []
+        while self._flying:
+            ready = [f for f in self._flying if f.done()]
+            if not ready and len(self._flying) <= until:
+                break
+            if not ready:
+                wait(self._flying, timeout=0.2, return_when=FIRST_COMPLETED)
+                _tell(self._ctx, self._plan, self._totals)
+            for future in ready:
+                finished.append((*self._flying[future], future.result()))
+                del self._flying[future]
+        return finished
+
+    def _close(self, landed: Sequence[_Arrived], opened: Sequence[Batch] = ()) -> None:
+        _commit(self._ctx, self._plan, self._totals, landed, opened)
+        for batch, _, _ in landed:
+            forget = getattr(self._sink, "forget", None)
+            if forget is not None:
+                forget(batch.tag)
+        _tell(self._ctx, self._plan, self._totals)
+
+    def _drain(self) -> BaseException | None:
+        """Wait for what is in flight and keep what has landed; the first failure, if any."""
+        failure: BaseException | None = None
+        for future, sent in list(self._flying.items()):
+            try:
+                self._close([(*sent, future.result())])
+            except (EngineError, Stopped) as exc:
+                failure = failure or exc
+        self._flying.clear()
+        return failure
+
+
+def write_settled(sink: Sink, records: Sequence[Record], batch: Batch, retry: RetryPolicy) -> Sequence[Landed]:
+    """Write a batch; after a transient failure ask the target what has landed before trying the rest again."""
+    landed: dict[bytes, Landed] = {}
+    failed = False
+
+    def attempt() -> None:
+        nonlocal failed
+        if failed:
+            known = sink.settle([Wanted(r.key, r.digest, r.size) for r in records], batch.tag)
+            landed.update((one.key, one) for one in known if one.fate is not Fate.ABSENT)
+        failed = True
+        rest = [r for r in records if r.key not in landed]
+        if rest:
+            landed.update((one.key, one) for one in sink.write(rest, batch.tag))
+
+    retry.call(attempt)
+    return [landed[r.key] for r in records]
+
+
+def undo(sink: Sink, ctx: StepContext, plan: CopyPlan) -> Outcome:
+    """Take away what the receipts call created by this run, newest batch first; returns how many went."""
+    removed = kept = gone = 0
+    meter = Meter()
+    _settle_open(sink, ctx, plan, _Totals())
+    total = ctx.journal.count_receipts((ReceiptFate.CREATED,))
+    for batch, receipts in ctx.journal.batches_with(ReceiptFate.CREATED):
+        ctx.stop.check()
+        ctx.journal.mark_write()
+        removals = ctx.retry.call(lambda b=batch: sink.remove(b.wanted, b.tag))  # type: ignore[misc]
+        for receipt, removal in zip(receipts, removals, strict=True):
+            if removal is Removal.KEPT:
+                kept += 1
+                ctx.found(_kept(plan, receipt))
+        ctx.journal.set_fates(
+            [r.key for r, m in zip(receipts, removals, strict=True) if m is not Removal.KEPT], ReceiptFate.REMOVED
+        )
+        removed += sum(m is Removal.REMOVED for m in removals)
+        gone += sum(m is Removal.GONE for m in removals)
+        meter.count(removed + gone + kept)
+        ctx.progress(Progress("removing", removed + gone + kept, total, rate=meter.rate(), eta_s=meter.eta_s(total)))
+    summary = f"{removed:,} {plan.noun} that this run had created were removed from {plan.target}"
+    if gone:
+        summary += f", {gone:,} were gone already"
+    if kept:
+        summary += f", {kept:,} have changed since and were kept"
+    return Outcome(removed=removed, conflicts=kept, summary=summary)
+
+
+def _kept(plan: CopyPlan, receipt: Receipt) -> Finding:
+    return Finding(
+        f"{plan.code}.kept",
+        Level.WARNING,
+        Kind.CONFLICT,
+        shown(receipt.key),
+        f"it was created by this run, but {plan.target} holds something else now, so it was kept",
+        "look at it; remove it yourself if nobody needs it, then accept this finding",
+    )
+
+
+def _settle_open(sink: Sink, ctx: StepContext, plan: CopyPlan, totals: _Totals) -> None:
+    """Batches that a crash left without receipts: ask the target, and account for what is there."""
+    for batch in ctx.journal.open_batches():
+        ctx.stop.check()
+        landed = ctx.retry.call(lambda b=batch: sink.settle(b.wanted, b.tag))  # type: ignore[misc]
+        here = [one for one in landed if one.fate in (Fate.CREATED, Fate.PRESENT)]
+        ctx.say(f"batch {batch.number} was interrupted: {len(here):,} of {len(landed):,} {plan.noun} had arrived")
+        receipts = tuple(_receipts(batch, here))
+        ctx.journal.commit(closed=[ClosedBatch(batch.number, receipts)])
+        forget = getattr(sink, "forget", None)
+        if forget is not None:
+            forget(batch.tag)
+        totals.created += sum(r.fate is ReceiptFate.CREATED for r in receipts)
+        totals.size_bytes += sum(r.size for r in receipts if r.fate is ReceiptFate.CREATED)
+        # What was settled meets its receipt again when the source is read: don't count it twice.
+        totals.unchanged -= sum(r.fate is ReceiptFate.CREATED for r in receipts)
+
+
+def _receipts(batch: Batch, landed: Iterable[Landed]) -> Iterator[Receipt]:
+    wanted = {w.key: w for w in batch.wanted}
+    for one in landed:
+        fate = _RECEIPT_FATE.get(one.fate)
+        if fate is not None:
+            w = wanted[one.key]
+            yield Receipt(w.key, w.digest, w.size, fate, one.where, batch.number)
+
+
+def _commit(
+    ctx: StepContext,
+    plan: CopyPlan,
+    totals: _Totals,
+    landed: Sequence[_Arrived],
+    opened: Sequence[Batch],
+) -> None:
+    closed = []
+    conflicts: list[Finding] = []
+    for batch, records, ones in landed:
+        receipts = tuple(_receipts(batch, ones))
+        closed.append(ClosedBatch(batch.number, receipts))
+        totals.created += sum(r.fate is ReceiptFate.CREATED for r in receipts)
+        totals.present += sum(r.fate is ReceiptFate.PRESENT for r in receipts)
+        totals.size_bytes += sum(r.size for r in receipts if r.fate is ReceiptFate.CREATED)
+        conflicts += [
+            _conflict(plan, record, one) for record, one in zip(records, ones, strict=True) if one.fate is Fate.CONFLICT
+        ]
+        if any(one.fate is Fate.ABSENT for one in ones):
+            raise Defect(plan.target, "a batch was acknowledged with records still absent", "report this with the log")
+    ctx.journal.commit(opened=opened, closed=closed)
+    totals.conflicts += len(conflicts)
+    ctx.found(*conflicts)
+
+
+def _conflict(plan: CopyPlan, record: Record, one: Landed) -> Finding:
+    there = "" if one.existing is None else shown(one.existing)
+    ours = shown(record.body[:4096]) if isinstance(record.body, bytes) else str(record.body)
+    return Finding(
+        f"{plan.code}.conflict",
+        Level.WARNING,
+        Kind.CONFLICT,
+        shown(one.key),
+        f"{plan.target} already holds something else under this name; it was not overwritten",
+        "compare both values, then `canswarm-tui findings resolve ID --keep target` or `--keep site`",
+        {"site": ours, "target": there, "key": one.key.hex()},
+    )
+
+
+def _without_receipt(source: Iterable[Record], journal: StepJournal, totals: _Totals) -> Iterator[Record]:
+    """Records that have no standing receipt with the same digest; both sides are in key order."""
+    receipts = journal.receipts()
+    receipt = next(receipts, None)
+    before = b""
+    for record in source:
+        if record.key <= before and before:
+            raise Defect("source", f"key {record.key!r} came out of order", "report this with the log")
+        before = record.key
+        while receipt is not None and receipt.key < record.key:
+            receipt = next(receipts, None)
+        if receipt is not None and receipt.key == record.key and _stands(receipt, record):
+            totals.unchanged += 1
+            continue
+        yield record
+
+
+def _stands(receipt: Receipt, record: Record) -> bool:
+    return receipt.fate is ReceiptFate.TARGET_KEPT or receipt.digest == record.digest
+
+
+def _batches(records: Iterator[Record], sink: Sink) -> Iterator[list[Record]]:
+    batch: deque[Record] = deque()
+    size = 0
+    for record in records:
+        if batch and (len(batch) >= sink.max_records or size + record.size > sink.max_bytes):
+            yield list(batch)
+            batch.clear()
+            size = 0
+        batch.append(record)
+        size += record.size
+    if batch:
+        yield list(batch)
+
+
+def _tell(ctx: StepContext, plan: CopyPlan, totals: _Totals, *, now: bool = False) -> None:
+    totals.meter.count(totals.done)
+    ctx.progress(
+        Progress(
+            "copying",
+            totals.done,
+            plan.total,
+            done_bytes=totals.size_bytes,
+            total_bytes=plan.total_bytes,
+            rate=totals.meter.rate(),
+            eta_s=totals.meter.eta_s(plan.total),
+            figures={"created": totals.created, "already there": totals.present, "conflicts": totals.conflicts},
+        ),
+        now=now,
+    )
+
+
+def _summary(plan: CopyPlan, totals: _Totals) -> str:
+    if not totals.created and not totals.present and not totals.conflicts:
+        return f"nothing new: all {totals.unchanged:,} {plan.noun} have arrived in {plan.target} before"
+    parts = [f"{totals.created:,} {plan.noun} created in {plan.target}"]
+    if totals.present:
+        parts.append(f"{totals.present:,} were already there with equal content")
+    if totals.unchanged:
+        parts.append(f"{totals.unchanged:,} had arrived before")
+    if totals.conflicts:
+        parts.append(f"{totals.conflicts:,} in conflict")
+    return ", ".join(parts)
+
+
+def with_total(plan: CopyPlan, total: int, total_bytes: int | None = None) -> CopyPlan:
+    """The same plan, now that the size of the set is known."""
+    return replace(plan, total=total, total_bytes=total_bytes)
