@@ -54,7 +54,7 @@ def canonical_json(value: object) -> bytes:
 def parse_json(text: bytes | str) -> Json:
     """What v1 would read; raises ValueError for anything that is no JSON, too deep or not UTF-8."""
     try:
-        return cast("Json", json.loads(text))
+        return cast("Json", json.loads(text if isinstance(text, str) else text.decode()))
     except RecursionError as exc:
         raise ValueError("nested too deeply") from exc
 
