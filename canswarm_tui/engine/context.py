@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from canswarm_tui.engine.errors import EngineError
 from canswarm_tui.engine.events import Emit, FindingSeen, Retrying, Said, StepProgressed
-from canswarm_tui.engine.journal import StepJournal
+from canswarm_tui.engine.journal import StepJournal, StepRecord
 from canswarm_tui.engine.rate import RateLimit
 from canswarm_tui.engine.retry import RetryPolicy
 from canswarm_tui.engine.settings import Settings
-from canswarm_tui.engine.step import Finding, Progress, Verb
+from canswarm_tui.engine.step import Finding, Progress, Verb, Verdict
 from canswarm_tui.engine.stop import StopSignal
 
 PROGRESS_EVERY_S = 0.1
@@ -54,6 +55,10 @@ class StepContext:
     """A folder for temporary files, emptied after the verb."""
     fresh_verdicts: bool = False
     """A final verification may reuse verdicts that are newer than the last write to their target."""
+    verify_step: Callable[[str], Verdict] | None = None
+    """Verifies another step, for the final verification."""
+    records: Callable[[], Mapping[str, StepRecord]] | None = None
+    """Where every step stands, for the final verification."""
     _throttle: _Throttle = field(default_factory=lambda: _Throttle(PROGRESS_EVERY_S))
 
     @property

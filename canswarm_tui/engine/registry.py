@@ -18,7 +18,7 @@ _CLASSES = {
     "plan-store": ("plan_store", "PlanStore"),
     "policy-opa": ("policy_opa", "PolicyToOpa"),
     "policy-wasm": ("policy_wasm", "PolicyToWasm"),
-    "verification": ("verification", "Verification"),
+    "verification": ("verification", "FinalVerification"),
 }
 
 

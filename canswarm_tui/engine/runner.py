@@ -8,18 +8,21 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import cast
 
 from canswarm_tui.engine import registry
 from canswarm_tui.engine.checklist import BY_NAME, STEP_NAMES, STEPS, StepInfo
 from canswarm_tui.engine.context import StepContext
+from canswarm_tui.engine.decisions_of_people import require_conflict
 from canswarm_tui.engine.errors import Blocked, Defect, EngineError, ExitCode, SettingsError
 from canswarm_tui.engine.events import Emit, StepEnded, StepStarted
-from canswarm_tui.engine.journal import Journal, StepRecord, StepState
+from canswarm_tui.engine.journal import FindingStatus, Journal, StepRecord, StepState, StoredFinding
 from canswarm_tui.engine.lock import hold_run
 from canswarm_tui.engine.place import place_of, site_identity, target_addresses
 from canswarm_tui.engine.rate import RateLimit
+from canswarm_tui.engine.report import write_report
 from canswarm_tui.engine.settings import Settings
-from canswarm_tui.engine.step import Finding, Level, Outcome, Step, Verb, Verdict
+from canswarm_tui.engine.step import Finding, Keep, Level, Outcome, Resolver, Step, Verb, Verdict
 from canswarm_tui.engine.stop import StopSignal
 
 log = logging.getLogger(__name__)
@@ -63,17 +66,19 @@ class Runner:
             for info in chosen:
                 self._require_needs(journal, info)
                 self._run_step(journal, info)
+            self._report(journal)
             return self._result(journal)
 
     def verify(self, names: Sequence[str] = ()) -> RunResult:
         """Read the targets back and compare, always in full; without names, every step that has run."""
         with self._session() as journal:
             records = journal.records()
-            chosen = _in_order(names or [n for n in STEP_NAMES if _has_run(records.get(n))])
+            chosen = _in_order(names or [n for n in STEP_NAMES if _has_run(records.get(n)) and n != "verification"])
             for info in chosen:
                 if not _has_run(records.get(info.name)):
                     raise Blocked(info.name, "it has not run yet", f"run it first: `canswarm-tui run {info.name}`")
                 self._verify_step(journal, info, fresh_verdicts=False)
+            self._report(journal)
             return self._result(journal)
 
     def check(self, names: Sequence[str]) -> RunResult:
@@ -97,6 +102,22 @@ class Runner:
                 outcome = self.steps(info.name).undo(ctx)
                 state = StepState.NEEDS_ATTENTION if outcome.conflicts else StepState.UNDONE
                 self._end(ctx, state, outcome=outcome)
+            return self._result(journal)
+
+    def resolve(self, stored: StoredFinding, keep: Keep, who: str, reason: str) -> RunResult:
+        """Do what a person decided about a conflict, and keep who and why."""
+        require_conflict(stored)
+        (info,) = _in_order([stored.step])
+        step = self.steps(info.name)
+        if not hasattr(step, "resolve"):
+            raise SettingsError(
+                stored.id, "its step can't choose between two values", "accept it with a reason instead"
+            )
+        with self._session() as journal:
+            with self._verb(journal, info, Verb.RUN) as ctx:
+                outcome = cast("Resolver", step).resolve(ctx, stored.finding, keep)
+                journal.decide(stored, FindingStatus.RESOLVED, who, reason or f"keep {keep.value}")
+                ctx.say(outcome.summary)
             return self._result(journal)
 
     def plan(self, names: Sequence[str] = ()) -> dict[str, tuple[str, ...]]:
@@ -159,6 +180,9 @@ class Runner:
                     info.title, f"{title} is {record.state.value}", f"run it first: `canswarm-tui run {need}`"
                 )
 
+    def _report(self, journal: Journal) -> None:
+        write_report(self.settings, journal, self.place)
+
     def _result(self, journal: Journal) -> RunResult:
         waiting = journal.waiting_findings()
         return RunResult(ExitCode.ATTENTION if waiting else ExitCode.DONE, waiting)
@@ -212,6 +236,8 @@ class Runner:
             yield StepContext(
                 self.settings, step_journal, verb, sweep, self.stop, self.emit, self.limit,
                 self.place.folder, scratch, fresh_verdicts,
+                verify_step=lambda name: self._verify_step(journal, BY_NAME[name], fresh_verdicts=False),
+                records=journal.records,
             )  # fmt: skip
         finally:
             shutil.rmtree(scratch, ignore_errors=True)

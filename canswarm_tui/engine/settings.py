@@ -6,6 +6,7 @@ A secret is a `SecretStr`: it prints as stars and must be unwrapped on purpose w
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -31,6 +32,24 @@ def _comma_separated(value: object) -> object:
     return value
 
 
+def _resolve_secret(value: object) -> object:
+    """`env:NAME` and `file:PATH` name where a secret is; anything else is the secret itself."""
+    if not isinstance(value, str):
+        return value
+    how, _, where = value.partition(":")
+    if how == "env":
+        if where not in os.environ:
+            raise ValueError(f"the environment has no {where}, which env:{where} names")
+        return os.environ[where]
+    if how == "file":
+        try:
+            return Path(where).expanduser().read_text().strip()
+        except (OSError, UnicodeDecodeError) as exc:
+            raise ValueError(f"the file that file:{where} names can't be read: {exc.__class__.__name__}") from exc
+    return value
+
+
+Secret = Annotated[SecretStr, BeforeValidator(_resolve_secret)]
 CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
 
 
@@ -56,14 +75,14 @@ class SiteSettings(Group):
         "redis://127.0.0.1:6379/0", description="v1's Redis; rediss:// for TLS; the path is the database"
     )
     redis_user: str | None = Field(None, description="Redis ACL user")
-    redis_password: SecretStr | None = Field(None, description="Redis password")
+    redis_password: Secret | None = Field(None, description="Redis password")
     redis_ca: Path | None = Field(None, description="CA certificate (PEM) that Redis's certificate is checked against")
     redis_cert: Path | None = Field(None, description="client certificate (PEM) for Redis")
     redis_key: Path | None = Field(None, description="key of redis_cert (PEM)")
     nats_url: str = Field("nats://127.0.0.1:4222", description="v1's NATS; tls:// for TLS")
     nats_user: str | None = Field(None, description="NATS user")
-    nats_password: SecretStr | None = Field(None, description="NATS password")
-    nats_token: SecretStr | None = Field(None, description="NATS token")
+    nats_password: Secret | None = Field(None, description="NATS password")
+    nats_token: Secret | None = Field(None, description="NATS token")
     nats_creds: Path | None = Field(None, description="NATS credentials file")
     nats_ca: Path | None = Field(None, description="CA certificate (PEM) that NATS's certificate is checked against")
     nats_cert: Path | None = Field(None, description="client certificate (PEM) for NATS")
@@ -122,7 +141,7 @@ class EtcdSettings(Group):
         ("http://127.0.0.1:2379",), description="etcd endpoints with scheme, comma-separated", min_length=1
     )
     user: str | None = Field(None, description="etcd user")
-    password: SecretStr | None = Field(None, description="etcd password")
+    password: Secret | None = Field(None, description="etcd password")
     ca: Path | None = Field(None, description="CA certificate (PEM); needed for https://")
     cert: Path | None = Field(None, description="client certificate (PEM) for mTLS")
     key: Path | None = Field(None, description="key of cert (PEM)")
@@ -132,8 +151,8 @@ class EtcdSettings(Group):
 
 class S3Settings(Group):
     endpoint: str = Field("http://127.0.0.1:9000", description="S3 endpoint (MinIO), with scheme")
-    access_key: SecretStr | None = Field(None, description="S3 access key")
-    secret_key: SecretStr | None = Field(None, description="S3 secret key")
+    access_key: Secret | None = Field(None, description="S3 access key")
+    secret_key: Secret | None = Field(None, description="S3 secret key")
     bucket: str = Field("swarm-cas", description="bucket for blobs")
     region: str = Field("us-east-1", description="S3 region")
     secure: bool | None = Field(None, description="TLS; default from the endpoint's scheme")
@@ -169,7 +188,7 @@ class IpfsSettings(Group):
         "http://127.0.0.1:5001",
         description="Kubo's RPC API: a URL or a multiaddr such as /ip4/127.0.0.1/tcp/5001",
     )
-    token: SecretStr | None = Field(
+    token: Secret | None = Field(
         None,
         description="API token (API.Authorizations): `bearer:TOKEN`, `basic:USER:PASSWORD` or a bare bearer token",
     )
@@ -184,7 +203,7 @@ class IpfsSettings(Group):
 
 class OpaSettings(Group):
     url: str = Field("http://127.0.0.1:8181", description="OPA server")
-    token: SecretStr | None = Field(None, description="OPA bearer token")
+    token: Secret | None = Field(None, description="OPA bearer token")
     ca: Path | None = Field(None, description="CA certificate (PEM) for https")
     timeout_s: float = Field(10.0, gt=0, description="seconds for one request")
 

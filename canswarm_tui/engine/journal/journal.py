@@ -85,6 +85,13 @@ class Journal:
         return journal
 
     @classmethod
+    def join(cls, path: Path) -> Journal:
+        """Open an existing journal beside a live run, to leave a request or a decision. `SettingsError` where none is."""
+        if not path.exists():
+            raise SettingsError(str(path), "nothing has run for this site yet", "run `canswarm-tui run` first")
+        return cls(path, connect(path))
+
+    @classmethod
     def observe(cls, path: Path) -> Journal:
         """Open an existing journal read-only, beside a live run. Raises `SiteUnreadable` where there is none."""
         return cls(path, connect(path, read_only=True))

@@ -1,0 +1,100 @@
+"""The command line: which commands there are, each loaded when it is called, and how every one of them ends."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from canswarm_tui import __version__
+from canswarm_tui.commands.face import Face, end_with_error
+from canswarm_tui.engine.errors import Defect, EngineError, ExitCode, SettingsError, Stopped
+
+_COMMANDS = {
+    "init": ("setup", "init", "ask for settings, test each connection and write the file"),
+    "plan": ("work", "plan", "say exactly what a run would do; changes nothing"),
+    "preflight": ("work", "preflight", "look at the site, this machine and every target"),
+    "backup": ("work", "backup", "back up the site and prove the restore"),
+    "run": ("work", "run_", "run every pending step, or the named ones"),
+    "stop": ("work", "stop", "ask the live run to stop at a safe point"),
+    "verify": ("work", "verify", "read the targets back and compare everything"),
+    "undo": ("work", "undo", "remove what this run created in one step"),
+    "status": ("look", "status", "where every step stands"),
+    "findings": ("findings", "findings", "list, show, accept and resolve findings"),
+    "report": ("look", "report", "write and show the report"),
+    "rollback": ("rollback", "rollback", "bring v1's state back from a backup"),
+    "diagnose": ("diagnose", "diagnose", "look at each server; read-only"),
+    "sandbox": ("sandbox", "sandbox", "a demonstration site and real local servers"),
+    "demo": ("demo", "demo", "migrate a demonstration site on real local servers"),
+}
+
+
+class _LazyGroup(click.Group):
+    """Loads a command's module when the command is called, so that `--help` and each command start quickly."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        module, attribute, _ = _COMMANDS[cmd_name]
+        command = getattr(import_module(f"canswarm_tui.commands.{module}"), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in _COMMANDS.items()])
+
+
+@click.group(cls=_LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="canswarm-tui %(version)s")
+@click.option("--config", "config", metavar="FILE", help="settings file (else ./canswarm.toml, then the config folder)")
+@click.option("--observe", is_flag=True, help="only look: every action is off")
+@click.option("--no-mouse", is_flag=True, help="leave the mouse to the terminal")
+@click.pass_context
+def cli(ctx: click.Context, config: str | None, observe: bool, no_mouse: bool) -> None:
+    """Take a CAN Swarm from v1 to v2, once, and prove every record.
+
+    Without a command the terminal interface opens.
+    """
+    ctx.obj = config
+    if ctx.invoked_subcommand is None:
+        from canswarm_tui.commands.interface import open_interface
+
+        ctx.exit(open_interface(config, observe=observe, mouse=not no_mouse))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; returns its exit code. Never lets a traceback reach the screen."""
+    wants_json = "--json" in arguments
+    command = next((a for a in arguments if not a.startswith("-")), "")
+    try:
+        code = cli.main(list(arguments), prog_name="canswarm-tui", standalone_mode=False)
+    except click.exceptions.Exit as exc:
+        return exc.exit_code
+    except click.Abort:
+        return end_with_error(Stopped(command or "canswarm-tui", "cancelled", "nothing was begun"), command, wants_json)
+    except click.UsageError as exc:
+        context = f"see `canswarm-tui {command} --help`" if command in _COMMANDS else "see `canswarm-tui --help`"
+        return end_with_error(
+            SettingsError("command line", exc.format_message().rstrip("."), context), command, wants_json
+        )
+    except click.ClickException as exc:
+        return end_with_error(SettingsError("command line", exc.format_message(), "mend it"), command, wants_json)
+    except EngineError as exc:
+        return end_with_error(exc, command, wants_json)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return ExitCode.STOPPED
+    except Exception as exc:
+        logging.getLogger(__name__).exception("%s failed", command)
+        path = Face.log_path()
+        remedy = f"the log has the details: {path}" if path else "run it again with --log FILE and report the file"
+        defect = Defect(command or "canswarm-tui", f"a mistake of ours ({type(exc).__name__})", remedy)
+        return end_with_error(defect, command, wants_json)
+    return int(code) if isinstance(code, int) else ExitCode.DONE

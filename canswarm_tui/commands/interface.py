@@ -1,0 +1,17 @@
+"""Opening the terminal interface; says what to do where there is no terminal."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from canswarm_tui.engine.errors import SettingsError
+
+
+def open_interface(config: str | None, *, observe: bool, mouse: bool) -> int:
+    """Run the interface until it is left; returns the exit code. Raises `SettingsError` without a terminal."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise SettingsError("terminal", "the interface needs a terminal", "use the commands: `canswarm-tui --help`")
+    from canswarm_tui.app import open_app
+
+    return open_app(Path(config) if config else None, observe=observe, mouse=mouse)

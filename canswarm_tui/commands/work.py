@@ -1,0 +1,157 @@
+"""Commands that work: plan, preflight, backup, run, stop, verify, undo."""
+
+from __future__ import annotations
+
+import getpass
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import click
+
+from canswarm_tui.commands.face import Face, common, stop_on_signals
+from canswarm_tui.commands.narrator import Narrator
+from canswarm_tui.commands.views import run_view, write_summary
+from canswarm_tui.engine.checklist import STEP_NAMES, STEPS
+from canswarm_tui.engine.errors import Blocked, ExitCode, SettingsError
+from canswarm_tui.engine.journal import Journal
+from canswarm_tui.engine.lock import is_held
+from canswarm_tui.engine.plan import plan_hash
+from canswarm_tui.engine.runner import Runner, RunResult
+
+YES = click.option("--yes", is_flag=True, help="don't ask")
+STEP_ARGUMENTS = click.argument("steps", nargs=-1, metavar="[STEP…]")
+
+
+@click.command()
+@STEP_ARGUMENTS
+@common
+def plan(face: Face, steps: tuple[str, ...]) -> int:
+    """Say exactly what a run would do; changes nothing. Ends with a hash for `run --plan HASH`."""
+    actions, digest = _plan(face, steps)
+    for info in STEPS:
+        if info.name in actions:
+            face.write(f"{info.name}: {info.title}")
+            for line in actions[info.name]:
+                face.write(f"    {line}")
+    face.write(f"plan {digest}")
+    return face.answer(ExitCode.DONE, {"plan": digest, "steps": {k: list(v) for k, v in actions.items()}})
+
+
+@click.command()
+@common
+def preflight(face: Face) -> int:
+    """Look at the site, this machine and every target; changes neither site nor target."""
+    return _work(face, lambda runner: runner.run(["preflight"]))
+
+
+@click.command()
+@YES
+@common
+def backup(face: Face, yes: bool) -> int:
+    """Back up the site (after a preflight) and prove the backup by restoring it into a scratch folder."""
+    face.confirm(f"Back up {face.settings.site.require_root()} to {face.settings.backup_folder}?", yes=yes)
+    return _work(face, lambda runner: runner.run(["preflight", "backup"]))
+
+
+@click.command("run")
+@STEP_ARGUMENTS
+@YES
+@click.option("--plan", "plan_digest", metavar="HASH", help="refuse to run anything but the plan with this hash")
+@click.option("--detach", is_flag=True, help="go on in the background, also after the terminal has gone")
+@common
+def run_(face: Face, steps: tuple[str, ...], yes: bool, plan_digest: str | None, detach: bool) -> int:
+    """Run every pending step from preflight to final verification, or the named ones. Resumes; never undoes."""
+    what = ", ".join(steps) if steps else "every pending step"
+    face.confirm(f"Run {what} for the site {face.settings.site.require_root()}?", yes=yes)
+    if plan_digest is not None:
+        _, digest = _plan(face, steps)
+        if digest != plan_digest:
+            raise Blocked(
+                "plan", f"what would be done now is plan {digest}, not {plan_digest}", "look at `canswarm-tui plan`"
+            )
+    if detach:
+        return _detach(face)
+    return _work(face, lambda runner: runner.run(steps))
+
+
+@click.command()
+@click.option("--wait/--no-wait", default=True, help="wait until it has stopped")
+@common
+def stop(face: Face, wait: bool) -> int:
+    """Ask the live run of this site to stop at a safe point."""
+    folder = face.settings.site.require_root() / ".state"
+    if not is_held(folder):
+        face.write("nothing runs for this site")
+        return face.answer(ExitCode.DONE, {"was_running": False})
+    asking = Journal.join(face.place.journal)
+    try:
+        asking.ask("stop", {"why": f"asked to by {getpass.getuser()}"})
+    finally:
+        asking.close()
+    face.tell("asked to stop")
+    while wait and is_held(folder):
+        time.sleep(0.2)
+    face.write("stopped" if wait else "asked to stop")
+    return face.answer(ExitCode.DONE, {"was_running": True, "stopped": wait})
+
+
+@click.command()
+@STEP_ARGUMENTS
+@common
+def verify(face: Face, steps: tuple[str, ...]) -> int:
+    """Read the targets back and compare with the site, in full; without steps, everything that has run."""
+    return _work(face, lambda runner: runner.verify(steps))
+
+
+@click.command()
+@click.argument("step")
+@YES
+@common
+def undo(face: Face, step: str, yes: bool) -> int:
+    """Remove what this run created at the target in one step, and nothing else."""
+    face.confirm(f"Remove what this run created in step {step}?", yes=yes)
+    return _work(face, lambda runner: runner.undo(step))
+
+
+def _work(face: Face, work: Callable[[Runner], RunResult]) -> int:
+    narrator = Narrator(face.place.live)
+    runner = Runner(face.settings, narrator)
+    stop_on_signals(runner.stop)
+    with narrator.narrating():
+        result = work(runner)
+    data = run_view(face.place)
+    write_summary(face, data)
+    return face.answer(result.exit_code, data)
+
+
+def _plan(face: Face, steps: tuple[str, ...]) -> tuple[Mapping[str, tuple[str, ...]], str]:
+    runner = Runner(face.settings, lambda _event: None)
+    assert face.place.folder.exists()
+    actions = runner.plan(steps or STEP_NAMES)
+    return actions, plan_hash(face.settings, actions)
+
+
+def _detach(face: Face) -> int:
+    """Start the same command in a session of its own; its narration goes to a file beside the log."""
+    output = face.place.folder / "detached.log"
+    arguments: list[str] = [a for a in sys.argv[1:] if a != "--detach"]
+    if "--yes" not in arguments:
+        arguments.append("--yes")
+    with output.open("ab") as stream:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "canswarm_tui", *arguments],
+            stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True,
+        )  # fmt: skip
+    folder = face.settings.site.require_root() / ".state"
+    while child.poll() is None and not is_held(folder):
+        time.sleep(0.05)
+    if child.poll() not in (None, 0, 10):
+        raise SettingsError("run --detach", f"it ended at once with {child.poll()}", f"its words are in {output}")
+    face.write(
+        f"running as process {child.pid}; follow it with `canswarm-tui status`, stop it with `canswarm-tui stop`"
+    )
+    facts: dict[str, Any] = {"pid": child.pid, "output": str(output)}
+    return face.answer(ExitCode.DONE, facts)

@@ -1,0 +1,183 @@
+"""Where settings come from: flags over environment over `canswarm.toml`; every error names key, source and remedy."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import platformdirs
+from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from canswarm_tui.engine.errors import SettingsError
+from canswarm_tui.engine.settings import APP, Settings
+
+PREFIX = "CANSWARM_"
+FILE_NAME = "canswarm.toml"
+_NOT_SETTINGS = {"CANSWARM_CONFIG"}
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    settings: Settings
+    file: Path | None
+    """The settings file that was read, if any."""
+
+
+def load_settings(config: Path | None = None, flags: Mapping[str, str] | None = None) -> Loaded:
+    """Read and validate. `flags` are dotted keys (`etcd.endpoints`) with text values; secrets are refused there.
+
+    Raises `SettingsError` naming the key, where it came from and what to do.
+    """
+    flags = flags or {}
+    file = _find_file(config)
+    table = {} if file is None else _read(file)
+    _refuse_unknown(table, flags, file)
+    loader = _loader(_nested(flags), table)
+    try:
+        loaded = loader()
+    except ValidationError as exc:
+        raise _explain(exc, flags, file) from exc
+    return Loaded(Settings.model_construct(**{n: getattr(loaded, n) for n in Settings.model_fields}), file)
+
+
+def known_keys() -> dict[str, str]:
+    """Every setting by its dotted key, with its description, in order."""
+    return {key: description for key, description, _ in _fields(Settings)}
+
+
+def secret_keys() -> frozenset[str]:
+    return frozenset(key for key, _, secret in _fields(Settings) if secret)
+
+
+def env_name(key: str) -> str:
+    """The environment variable of a dotted key."""
+    return PREFIX + key.upper().replace(".", "__")
+
+
+def default_file() -> Path:
+    """Where `init` writes when nothing else is said: platformdirs' config folder."""
+    return platformdirs.user_config_path(APP) / FILE_NAME
+
+
+def _find_file(config: Path | None) -> Path | None:
+    named = config or (Path(os.environ["CANSWARM_CONFIG"]) if os.environ.get("CANSWARM_CONFIG") else None)
+    if named is not None:
+        if not named.is_file():
+            raise SettingsError(str(named), "there is no such settings file", "check --config or CANSWARM_CONFIG")
+        return named
+    return next((p for p in (Path.cwd() / FILE_NAME, default_file()) if p.is_file()), None)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text())
+    except tomllib.TOMLDecodeError as exc:
+        raise SettingsError(str(file), f"it is not TOML: {exc}", "mend that line") from exc
+    except (OSError, UnicodeDecodeError) as exc:
+        raise SettingsError(str(file), f"it can't be read: {exc.__class__.__name__}", "check its rights") from exc
+
+
+def _loader(flags: dict[str, Any], table: dict[str, Any]) -> type[BaseSettings]:
+    class FromOutside(BaseSettings, Settings):
+        model_config = SettingsConfigDict(
+            env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
+        )
+
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return (
+                InitSettingsSource(settings_cls, flags),
+                EnvSettingsSource(settings_cls),
+                InitSettingsSource(settings_cls, table),
+            )
+
+    return FromOutside
+
+
+def _refuse_unknown(table: Mapping[str, Any], flags: Mapping[str, str], file: Path | None) -> None:
+    known = known_keys()
+    for key in flags:
+        if key in secret_keys():
+            raise SettingsError(
+                key, "a secret is never a flag", f"set {env_name(key)}, or env:NAME or file:PATH in a file"
+            )
+    places = [(f"flag {key}", key, known) for key in flags]
+    places += [(f"{file}", key, known) for key in _flat(table)]
+    by_env = {env_name(key): key for key in known}
+    places += [("environment", n, by_env) for n in os.environ if n.startswith(PREFIX) and n not in _NOT_SETTINGS]
+    for where, name, names in places:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, 1)
+            hint = f"did you mean {near[0]}?" if near else "see the README for every setting"
+            raise SettingsError(name, f"there is no such setting ({where})", hint)
+
+
+def _explain(exc: ValidationError, flags: Mapping[str, str], file: Path | None) -> SettingsError:
+    first, *more = exc.errors(include_url=False, include_input=False)
+    location = [str(part) for part in first["loc"]]
+    key = ".".join(location)
+    while key and key not in known_keys() and len(location) > 1:
+        location.pop()
+        key = ".".join(location)
+    if key in flags:
+        where = "flag"
+    elif env_name(key) in os.environ:
+        where = env_name(key)
+    else:
+        where = str(file) if file else "default"
+    text = first["msg"].removeprefix("Value error, ")
+    others = f" (and {len(more)} more)" if more else ""
+    return SettingsError(
+        key or "settings", f"{text}{others}", f"it came from {where}: {known_keys().get(key, 'mend it there')}"
+    )
+
+
+def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, bool]]:
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from _fields(inner, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", field.description or "", _is_secret(inner)
+
+
+def _is_secret(annotation: Any) -> bool:
+    return annotation is SecretStr or any(_is_secret(a) for a in get_args(annotation))
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def _nested(flags: Mapping[str, str]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for key, value in flags.items():
+        *groups, name = key.split(".")
+        branch = tree
+        for group in groups:
+            branch = branch.setdefault(group, {})
+        branch[name] = value
+    return tree

@@ -1,0 +1,123 @@
+"""The v1 test suite: the operator's own command in the v1 checkout, its output kept, its result recorded."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from canswarm_tui.engine.context import StepContext
+from canswarm_tui.engine.errors import SettingsError
+from canswarm_tui.engine.step import Comparison, Finding, Kind, Level, Outcome, Progress, Verdict
+
+NOT_CONFIGURED = "not configured: set site.test_command (such as `.venv/bin/pytest -q`) to run v1's own tests"
+
+
+class V1Tests:
+    """Changes nothing of the site itself; what the operator's command does is the operator's."""
+
+    def plan(self, ctx: StepContext) -> tuple[str, ...]:
+        command = ctx.settings.site.test_command
+        return (f"run {command!r} in {_folder(ctx)}",) if command else (NOT_CONFIGURED,)
+
+    def check(self, ctx: StepContext) -> Iterable[Finding]:
+        command = ctx.settings.site.test_command
+        if command and not _folder(ctx).is_dir():
+            yield Finding(
+                "v1_tests.no_folder", Level.BLOCKER, Kind.CONDITION, str(_folder(ctx)),
+                "the folder of v1's tests does not exist", "set site.test_dir to the v1 checkout",
+            )  # fmt: skip
+        if not command:
+            yield Finding(
+                "v1_tests.not_configured", Level.NOTE, Kind.CONDITION, "v1 test suite",
+                "no command is configured, so v1's tests are not run", "set site.test_command to run them",
+            )  # fmt: skip
+
+    def run(self, ctx: StepContext) -> Outcome:
+        command = ctx.settings.site.test_command
+        if not command:
+            return Outcome(summary=NOT_CONFIGURED, skipped=True)
+        output = ctx.folder / "v1-tests.log"
+        began = time.monotonic()
+        code = _stream(ctx, command, output)
+        took_s = time.monotonic() - began
+        ctx.journal.set_fact("result", {"command": command, "exit_code": code, "took_s": took_s, "output": str(output)})
+        if code != 0:
+            ctx.found(_failed(command, code, output))
+        return Outcome(
+            created=1, summary=f"`{command}` ended with {code} after {took_s:.1f} s; its output is kept in {output}"
+        )
+
+    def verify(self, ctx: StepContext) -> Verdict:
+        """What the last run recorded: the suite is run by `run` only."""
+        result = ctx.journal.fact("result")
+        assert isinstance(result, dict)
+        passed = result["exit_code"] == 0
+        if not passed:
+            ctx.found(_failed(str(result["command"]), result["exit_code"], Path(str(result["output"]))))
+        return Verdict(
+            (Comparison("v1 test suite", "by its exit code", 1, int(passed)),),
+            int(not passed),
+            "v1's own tests passed" if passed else f"v1's own tests failed with {result['exit_code']}",
+        )
+
+    def undo(self, ctx: StepContext) -> Outcome:
+        """Forget the recorded output."""
+        (ctx.folder / "v1-tests.log").unlink(missing_ok=True)
+        return Outcome(summary="the recorded output was removed")
+
+
+def _folder(ctx: StepContext) -> Path:
+    return ctx.settings.site.test_dir or ctx.settings.site.require_root()
+
+
+def _failed(command: str, code: object, output: Path) -> Finding:
+    return Finding(
+        "v1_tests.failed", Level.WARNING, Kind.DIFFERENCE, command, f"v1's own tests ended with {code}",
+        f"read {output}; mend v1 before it is migrated, or accept this with a reason",
+    )  # fmt: skip
+
+
+def _stream(ctx: StepContext, command: str, output: Path) -> int:
+    """Run the command in a process group of its own; returns its exit code, or -15 after the time-out."""
+    try:
+        process = subprocess.Popen(
+            shlex.split(command), cwd=_folder(ctx), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, start_new_session=True, text=True, errors="backslashreplace",
+        )  # fmt: skip
+    except (OSError, ValueError) as exc:
+        raise SettingsError("site.test_command", f"{command!r} can't be started: {exc}", "mend the command") from exc
+    assert process.stdout is not None
+    lines = 0
+
+    def read(stream: Iterable[str]) -> None:
+        nonlocal lines
+        with output.open("w", encoding="utf-8") as kept:
+            for line in stream:
+                kept.write(line)
+                kept.flush()
+                lines += 1
+                ctx.say(line.rstrip("\n"))
+
+    reader = threading.Thread(target=read, args=(process.stdout,), name="v1-tests")
+    reader.start()
+    deadline = time.monotonic() + ctx.settings.site.test_timeout_s
+    try:
+        while process.poll() is None:
+            ctx.stop.wait(0.1)
+            ctx.stop.check()
+            ctx.progress(Progress("testing", lines, None, waiting="the operator's command runs"))
+            if time.monotonic() > deadline:
+                ctx.say(f"ended after {ctx.settings.site.test_timeout_s:.0f} s (site.test_timeout_s)")
+                break
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+        code = process.wait()
+        reader.join(timeout=5)
+    return code

@@ -1,0 +1,96 @@
+"""Flags win over the environment, the environment over the file; a mistake is named with its remedy."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from canswarm_tui.engine.errors import SettingsError
+from canswarm_tui.engine.settings import reveal
+from canswarm_tui.engine.settings_file import load_settings
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in list(os.environ):
+        if name.startswith("CANSWARM_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.chdir(tmp_path)
+
+
+def write(text: str) -> None:
+    Path("canswarm.toml").write_text(text)
+
+
+def test_flags_win_over_the_environment_and_that_over_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    write('[etcd]\nendpoints = ["http://file:1"]\nuser = "from-file"\n[s3]\nbucket = "file"\nregion = "file"\n')
+    monkeypatch.setenv("CANSWARM_ETCD__ENDPOINTS", "http://env:1, http://env:2")
+    monkeypatch.setenv("CANSWARM_S3__BUCKET", "env")
+    settings = load_settings(flags={"s3.bucket": "flag"}).settings
+    assert settings.etcd.endpoints == ("http://env:1", "http://env:2")
+    assert (settings.etcd.user, settings.s3.bucket, settings.s3.region) == ("from-file", "flag", "file")
+
+
+def test_the_file_in_the_working_folder_comes_before_the_one_in_the_config_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "config" / "canswarm-tui"
+    folder.mkdir(parents=True)
+    (folder / "canswarm.toml").write_text('[s3]\nbucket = "config"\n')
+    assert load_settings().settings.s3.bucket == "config"
+    write('[s3]\nbucket = "here"\n')
+    assert load_settings().settings.s3.bucket == "here"
+
+
+@pytest.mark.parametrize("name", ["CANSWARM_ETCD__ENDPOINT", "CANSWARM_S3__BUKET"])
+def test_an_unknown_environment_setting_names_the_nearest(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "x")
+    with pytest.raises(SettingsError, match=r"CANSWARM_(ETCD__ENDPOINTS|S3__BUCKET)\?"):
+        load_settings()
+
+
+def test_an_unknown_key_in_the_file_names_the_nearest_and_the_file() -> None:
+    write('[ipfs]\napy = "http://x:1"\n')
+    with pytest.raises(SettingsError, match=r"canswarm\.toml.*did you mean ipfs\.api"):
+        load_settings()
+
+
+def test_a_secret_may_be_in_a_file_or_the_environment_but_never_a_flag(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "key").write_text("s3cret\n")
+    monkeypatch.setenv("MY_KEY", "other")
+    write('[s3]\nsecret_key = "file:key"\naccess_key = "env:MY_KEY"\n')
+    settings = load_settings().settings
+    assert (reveal(settings.s3.secret_key), reveal(settings.s3.access_key)) == ("s3cret", "other")
+    assert "s3cret" not in repr(settings)
+    with pytest.raises(SettingsError, match="never a flag"):
+        load_settings(flags={"s3.secret_key": "s3cret"})
+
+
+def test_a_wrong_value_is_explained_without_showing_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CANSWARM_S3__SECRET_KEY", "env:NOT_THERE_AT_ALL")
+    with pytest.raises(SettingsError, match=r"s3\.secret_key.*NOT_THERE_AT_ALL.*CANSWARM_S3__SECRET_KEY"):
+        load_settings()
+
+
+def test_endpoints_need_their_scheme_and_the_ipfs_api_may_be_a_multiaddr(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CANSWARM_IPFS__API", "/ip4/127.0.0.1/tcp/5001")
+    assert load_settings().settings.ipfs.api == "http://127.0.0.1:5001"
+    monkeypatch.setenv("CANSWARM_S3__ENDPOINT", "localhost:9000")
+    with pytest.raises(SettingsError, match=r"http://HOST:PORT"):
+        load_settings()
+
+
+def test_a_scheme_that_contradicts_secure_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CANSWARM_S3__ENDPOINT", "https://s3.example")
+    monkeypatch.setenv("CANSWARM_S3__SECURE", "false")
+    with pytest.raises(SettingsError, match="contradicts"):
+        load_settings()
+
+
+def test_a_file_that_is_no_toml_is_told_with_its_line() -> None:
+    write("[s3\nbucket")
+    with pytest.raises(SettingsError, match=r"not TOML.*line 1"):
+        load_settings()
