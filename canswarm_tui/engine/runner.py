@@ -155,8 +155,8 @@ class Runner:
     def _verify_step(self, journal: Journal, info: StepInfo, *, fresh_verdicts: bool) -> Verdict:
         with self._verb(journal, info, Verb.VERIFY, fresh_verdicts=fresh_verdicts) as ctx:
             verdict = self.steps(info.name).verify(ctx)
-            proved = verdict.passed and not ctx.journal.waiting_findings()
-            self._end(ctx, StepState.PROVED if proved else StepState.NEEDS_ATTENTION, verdict=verdict)
+            ctx.journal.sweep_out(ctx.verb, ctx.sweep)
+            self._end(ctx, _proved_state(ctx, verdict), verdict=verdict)
         return verdict
 
     def _end(
@@ -273,6 +273,18 @@ class Runner:
         except EngineError:
             log.exception("the end could not be journalled")
         self.emit(StepEnded(ctx.step, ctx.verb, StepState.STOPPED, error=error))
+
+
+def _proved_state(ctx: StepContext, verdict: Verdict) -> StepState:
+    """Proved only when everything is equal and nothing waits; what people have accepted makes it done, not proved."""
+    final = ctx.step == "verification"
+    if ctx.journal.waiting_findings(everywhere=final):
+        return StepState.NEEDS_ATTENTION
+    if verdict.passed:
+        return StepState.PROVED
+    if not final and not any(f.finding.needs_person for f in ctx.journal.findings()):
+        raise Defect(ctx.step, "a verdict counts differences that no finding names", "report this with the log")
+    return StepState.DONE
 
 
 def _refuse_blockers(info: StepInfo, findings: Sequence[Finding]) -> None:

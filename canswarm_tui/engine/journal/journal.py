@@ -86,7 +86,7 @@ class Journal:
 
     @classmethod
     def join(cls, path: Path) -> Journal:
-        """Open an existing journal beside a live run, to leave a request or a decision. `SettingsError` where none is."""
+        """Open an existing journal beside a live run, to leave a request or a decision. Raises `SettingsError`."""
         if not path.exists():
             raise SettingsError(str(path), "nothing has run for this site yet", "run `canswarm-tui run` first")
         return cls(path, connect(path))
@@ -313,6 +313,17 @@ class StepJournal:
             receipts = tuple(Receipt(r[0], r[1], r[2], ReceiptFate(r[3]), r[4], r[5]) for r in rows)
             yield Batch(number, tag, tuple(Wanted(r.key, r.digest, r.size) for r in receipts)), receipts
 
+    def put_receipt(self, receipt: Receipt) -> None:
+        """Record what a person decided about one record, outside any batch (batch 0)."""
+        with self._journal._transaction("receipt") as db:
+            db.execute(
+                "INSERT OR REPLACE INTO receipts (step, key, digest, size, fate, place, batch)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (self.step, receipt.key, receipt.digest, receipt.size, int(receipt.fate), receipt.place, receipt.batch),
+            )
+            if receipt.fate is ReceiptFate.REPLACED:
+                self._touch(db)
+
     def set_fates(self, keys: Iterable[bytes], fate: ReceiptFate) -> None:
         """Change what is known of records that have a receipt, such as LOST after a verify or REMOVED by an undo."""
         with self._journal._transaction("fates") as db:
@@ -334,9 +345,10 @@ class StepJournal:
     def findings(self) -> list[StoredFinding]:
         return self._journal.findings(step=self.step)
 
-    def waiting_findings(self) -> int:
+    def waiting_findings(self, *, everywhere: bool = False) -> int:
+        """Open findings of this step, or of all, that need a person."""
         with self._journal._reading() as db:
-            return findings.count_waiting(db, self.step)
+            return findings.count_waiting(db, None if everywhere else self.step)
 
     def note(self, verb: Verb, what: str, data: Mapping[str, Json] | None = None) -> int:
         return self._journal.note(self.step, verb.value, what, data)
