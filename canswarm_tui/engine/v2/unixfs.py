@@ -59,13 +59,14 @@ def chunks(file: BinaryIO, chunk_bytes: int = CHUNK_BYTES) -> Iterable[bytes]:
 
 
 def grow_tree(pieces: Iterable[bytes], max_links: int = MAX_LINKS) -> Tree:
-    """The tree over these pieces, of which there must be two or more; reads them once and keeps none."""
+    """The tree over these pieces; reads them once and keeps none. Raises ValueError for fewer than two."""
     sha256 = hashlib.sha256()
     leaves = []
     for piece in pieces:
         sha256.update(piece)
         leaves.append(Link(Cid.of(Codec.RAW, piece), len(piece), len(piece)))
-    assert len(leaves) > 1, "a single piece is a raw block and needs no tree"
+    if len(leaves) < 2:
+        raise ValueError("a single piece is a raw block and has no tree")
     level: list[Link] = leaves
     nodes: list[tuple[Cid, bytes]] = []
     while len(level) > 1:
