@@ -1,23 +1,19 @@
 """A sorted map from bytes to bytes on disk, for what must be put in order or looked up without holding it in memory.
 
-A temporary SQLite file that has no name any more once it is open: it is gone when it is closed, or when we are killed.
+It is gone when it is closed, or when we are killed. After an error it can only be closed.
 """
 
 from __future__ import annotations
 
-import os
-import sqlite3
-import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from canswarm_tui.engine.sqlite import sqlite_errors
+from canswarm_tui.engine.sqlite import sqlite_errors, temporary_database, temporary_subject
 
 _PAGE: Final = 1000
-_CACHE_KIB: Final = 16 * 1024
 
 
 class Spool:
@@ -26,26 +22,10 @@ class Spool:
     def __init__(self, folder: Path | None = None) -> None:
         """The file lies in `folder`, or where the system keeps temporary files; raises `SiteUnreadable`, `NoSpace`."""
         self._lock = threading.Lock()
-        with sqlite_errors(self._subject(folder)):
-            if folder is not None:
-                folder.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix="spool-", suffix=".db", dir=folder)
-            os.close(handle)
-            self._db = sqlite3.connect(name, isolation_level=None, check_same_thread=False)
-            try:
-                self._prepare()
-            finally:
-                Path(name).unlink()
-        self._name = self._subject(folder)
-
-    @staticmethod
-    def _subject(folder: Path | None) -> str:
-        return f"temporary file in {folder or tempfile.gettempdir()}"
-
-    def _prepare(self) -> None:
-        for pragma in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE", f"cache_size=-{_CACHE_KIB}"):
-            self._db.execute(f"PRAGMA {pragma}").fetchall()
-        self._db.execute("CREATE TABLE entry (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID")
+        self._name = temporary_subject(folder)
+        with sqlite_errors(self._name):
+            self._db = temporary_database(folder)
+            self._db.execute("CREATE TABLE entry (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID")
 
     def __enter__(self) -> Self:
         return self

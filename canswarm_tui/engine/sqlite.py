@@ -1,15 +1,45 @@
-"""SQLite's exceptions as engine errors: one border for every SQLite file that the engine reads or writes."""
+"""SQLite's exceptions as engine errors, and temporary databases: one border for every SQLite file of the engine."""
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
 
 from canswarm_tui.engine.errors import Defect, EngineError, NoSpace, SiteUnreadable, Unreachable
 
-_PRIMARY_CODE = 0xFF
+_PRIMARY_CODE: Final = 0xFF
 """Mask of an extended result code: its low byte is the primary code."""
+_CACHE_KIB: Final = 16 * 1024
+
+
+def temporary_database(folder: Path | None) -> sqlite3.Connection:
+    """An empty database on disk without a name: it is gone when it is closed, or when we are killed.
+
+    In `folder`, or where the system keeps temporary files. No journal: nothing can be rolled back. Raises sqlite3.Error
+    and OSError.
+    """
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix="spool-", suffix=".db", dir=folder)
+    os.close(handle)
+    try:
+        db = sqlite3.connect(name, isolation_level=None, check_same_thread=False)
+        for pragma in ("journal_mode=OFF", "synchronous=OFF", "locking_mode=EXCLUSIVE", f"cache_size=-{_CACHE_KIB}"):
+            db.execute(f"PRAGMA {pragma}").fetchall()
+        db.execute("CREATE TABLE opened (yes INTEGER)")  # only a write opens the file, which then may lose its name
+    finally:
+        Path(name).unlink()
+    return db
+
+
+def temporary_subject(folder: Path | None) -> str:
+    """What errors call such a database."""
+    return f"temporary file in {folder or tempfile.gettempdir()}"
 
 
 @contextmanager
