@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
@@ -160,7 +161,7 @@ def _write_ops(
             yield written
 
 
-def _cells(row: Row) -> tuple[str | int, ...]:
+def _cells(row: Row) -> tuple[str, str, int, str, str, str, str, int]:
     return row[1:]
 
 
@@ -170,13 +171,17 @@ def _write_tasks(tx: Transaction, tasks: Iterable[TaskRow]) -> bool:
     for row in tasks:
         found = tx.get(root, row[0])
         task = tx.put_object(root, row[0], ObjType.Map) if found is None else found[1]
-        for column, value in zip(TASK_COLUMNS, row, strict=True):
+        for column, value in zip(TASK_COLUMNS, _task_cells(row), strict=True):
             scalar = _NULL if value is None else _INT if isinstance(value, int) else _TEXT
             now = tx.get(task, column)
             if now is None or now[0] != (scalar, value):
                 tx.put(task, column, scalar, value)
                 changed = True
     return changed
+
+
+def _task_cells(row: TaskRow) -> tuple[str | int | None, ...]:
+    return row
 
 
 def _write_edges(tx: Transaction, edges: Iterable[EdgeRow]) -> bool:
@@ -201,20 +206,27 @@ def ranked_ops(doc: Document, *, with_place: bool) -> Iterator[Ranked]:
     """Every op_id once, in readers' order: v1's as they lie in the list, then the others sorted.
 
     An op of v1 is one that the migration's own actor put in. Its place is `seq`, or in a document without, its
-    position from 1. A value of an unexpected kind comes as what it is, so that a comparison shows it.
+    position among them from 1. A value of an unexpected kind comes as what it is, so that a comparison shows it.
     """
     migration = first_actor(doc)
     seen: set[object] = set()
-    others: list[Ranked] = []
+    others: list[Row] = []
     for row, made_by_us in zip(_rows(doc, with_place), _made_by(doc, migration), strict=True):
-        if row[1] in seen:
-            continue
-        seen.add(row[1])
-        if made_by_us:
-            yield 0, row[0], "", row
-        else:
-            others.append((1, row[3] if isinstance(row[3], int) else 0, str(row[1]), (0, *row[1:])))
-    yield from sorted(others, key=lambda ranked: (ranked[1], ranked[2].encode()))
+        if not made_by_us:
+            others.append(row)
+        elif row[1] not in seen:
+            seen.add(row[1])
+            place = row[0] if with_place else len(seen)
+            yield 0, place, "", (place, *_cells(row))
+    for lamport, op_id, row in sorted(map(_by_lamport, others), key=itemgetter(0, 1)):
+        if row[1] not in seen:
+            seen.add(row[1])
+            yield 1, lamport, op_id, (0, *_cells(row))
+
+
+def _by_lamport(row: Row) -> tuple[int, str, Row]:
+    # Another actor may have written any kind of value.
+    return row[3] if isinstance(row[3], int) else 0, str(row[1]), row
 
 
 def _made_by(doc: Document, actor: bytes) -> Iterator[bool]:

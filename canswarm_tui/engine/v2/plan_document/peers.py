@@ -24,22 +24,24 @@ class MergeProof:
 def prove_merge(doc: Document, peer: Document) -> MergeProof:
     """Both sides write something, sync by messages until their heads are equal, and so does a merge.
 
-    Then the same with the first message lost: whether that stalls is told, and fresh sync states must settle it.
+    Then the same with a message lost: whether that stalls is told, and fresh sync states must settle it.
     Raises `WrongAnswer` where the heads do not become equal.
     """
     ours, theirs = doc.fork(), peer.fork()
     _write(ours, "ours")
     _write(theirs, "theirs")
-    merged = ours.fork()
+    merged, lossy, lossy_peer = ours.fork(), ours.fork(), theirs.fork()
     merged.merge(theirs)
-    lossy, lossy_peer = ours.fork(), theirs.fork()
     rounds, largest = _sync(ours, theirs, SyncState(), SyncState())
-    if not heads(ours) == heads(theirs) == heads(merged):
-        raise WrongAnswer(
-            "plan document", "two synced peers have different heads", "keep the file and report this as a defect"
-        )
+    _require(heads(ours) == heads(theirs) == heads(merged), "two synced peers and their merge have different heads")
     stalls = _sync_with_loss(lossy, lossy_peer)
+    _require(heads(lossy) == heads(merged), "fresh sync states did not settle a lost message")
     return MergeProof(heads(merged), rounds, largest, stalls)
+
+
+def _require(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise WrongAnswer("plan document", otherwise, "keep the file and report this as a defect")
 
 
 def _write(doc: Document, name: str) -> None:
@@ -48,18 +50,20 @@ def _write(doc: Document, name: str) -> None:
 
 
 def _sync(a: Document, b: Document, from_a: SyncState, from_b: SyncState) -> tuple[int, int]:
-    """Exchange until nobody has anything to say; messages travel encoded, as on the bus."""
+    """Exchange in turns until the heads are equal or nobody has anything to say: (rounds, largest message in bytes).
+
+    Messages travel encoded, as on the bus.
+    """
     largest = 0
     for rounds in range(_MAX_ROUNDS):
-        to_b, to_a = _said(a, from_a), _said(b, from_b)
-        if to_b is None and to_a is None:
-            return rounds, largest
-        largest = max(largest, len(to_b or b""), len(to_a or b""))
+        to_b = _said(a, from_a)
         _hear(b, from_b, to_b)
+        to_a = _said(b, from_b)
         _hear(a, from_a, to_a)
-    raise WrongAnswer(
-        "plan document", f"a sync did not settle in {_MAX_ROUNDS} rounds", "keep the file and report this as a defect"
-    )
+        largest = max(largest, len(to_b or b""), len(to_a or b""))
+        if heads(a) == heads(b) or (to_b is None and to_a is None):
+            return rounds + 1, largest
+    return _MAX_ROUNDS, largest
 
 
 def _said(doc: Document, state: SyncState) -> bytes | None:
@@ -74,17 +78,12 @@ def _hear(doc: Document, state: SyncState, wire: bytes | None) -> None:
 
 
 def _sync_with_loss(a: Document, b: Document) -> bool:
-    """Greet, then lose the message that carries the changes; True when the old states stall with unequal heads."""
+    """Greet, lose the message that carries the changes, go on; True when that stalls. Then sync with fresh states."""
     from_a, from_b = SyncState(), SyncState()
-    hello_b, hello_a = _said(a, from_a), _said(b, from_b)
-    _hear(b, from_b, hello_b)
-    _hear(a, from_a, hello_a)
+    _hear(b, from_b, _said(a, from_a))
+    _hear(a, from_a, _said(b, from_b))
     _said(a, from_a)  # the changes: never delivered
     _sync(a, b, from_a, from_b)
     stalled = heads(a) != heads(b)
     _sync(a, b, SyncState(), SyncState())
-    if heads(a) != heads(b):
-        raise WrongAnswer(
-            "plan document", "fresh sync states did not settle a lost message", "keep the file and report this"
-        )
     return stalled
