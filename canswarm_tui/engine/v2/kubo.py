@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 import json
+import re
 import secrets
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -38,10 +39,15 @@ from canswarm_tui.engine.v2.kubo_errors import (
 
 # What we use of ipfshttpclient was tried on the versions that it warns about.
 warnings.filterwarnings("ignore", category=ipfshttpclient.exceptions.VersionMismatch)
+warnings.filterwarnings("ignore", message="The 'strict' parameter is no longer needed", category=FutureWarning)
 
 PIECE_BYTES = 256 * 1024
 SLOWEST_BYTES_S = 8 * 1024 * 1024
 """A disk slower than this is taken for a hang when Kubo says nothing while it works."""
+
+
+OLDEST_VERSION = (0, 26)
+"""The first Kubo whose pins have names; what is written here was tried on 0.43."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,12 @@ class NodeFacts:
     @property
     def online(self) -> bool:
         return self.peers is not None
+
+    @property
+    def too_old(self) -> bool:
+        """True: this version lacks what a migration needs, or its number can't be read."""
+        found = re.match(r"(\d+)\.(\d+)", self.version)
+        return found is None or (int(found[1]), int(found[2])) < OLDEST_VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +297,8 @@ class KuboApi:
             f"{url.path.strip('/')}/api/v0".strip("/"),
             headers={} if secret is None else {"Authorization": secret.get_secret_value()},
             timeout=self._settings.timeout_s,
+            username=None,
+            password=None,
         )
         # It has no argument for these two; the version of the package is pinned.
         client._client._session_props |= {

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import httpx
 from ipfshttpclient import exceptions as old
+from ipfshttpclient.requests_wrapper import exceptions as beneath
 
 from canswarm_tui.engine.errors import EngineError, NoSpace, Refused, SettingsError, Unreachable, WrongAnswer
 from canswarm_tui.engine.http import EXCERPT_CHARS, http_errors, status_error
@@ -98,13 +99,15 @@ def kubo_errors() -> Iterator[None]:
     try:
         with http_errors(SUBJECT):
             yield
-    except old.Error as exc:
+    except (old.Error, beneath.RequestException) as exc:
         raise translated_old(exc) from exc
 
 
-def translated_old(exc: old.Error) -> EngineError:
-    """Our error for one of ipfshttpclient's, most specific first."""
+def translated_old(exc: Exception) -> EngineError:
+    """Our error for one of ipfshttpclient's, or of the library beneath it where one slips through."""
     match exc:
+        case beneath.Timeout() | beneath.ConnectionError() | beneath.ChunkedEncodingError():
+            return Unreachable(SUBJECT, "the connection was lost", "see whether the daemon is up and not overloaded")
         case old.TimeoutError():
             return Unreachable(SUBJECT, "no answer in time", "see whether the daemon is up and not overloaded")
         case old.ConnectionError() if "certificate" in str(exc).lower():
