@@ -1,0 +1,146 @@
+"""All servers of one sandbox together: brought up, looked at and taken down by a state file in their folder."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from canswarm_tui.engine.errors import SettingsError
+from canswarm_tui.sandbox import binaries, process
+from canswarm_tui.sandbox.binaries import Say
+from canswarm_tui.sandbox.servers import BUCKET, NAMES, Server, answers, restart, start_server
+
+STATE = "sandbox.json"
+_PROGRAMS = {"redis": "redis-server", "nats": "nats-server"}
+
+
+def up(folder: Path, say: Say = lambda _text: None) -> dict[str, Server]:
+    """Bring every server up, those that run already left alone; returns them by name.
+
+    A server that has crashed is started again on its data; when its port was taken meanwhile it gets another one.
+    Raises the errors of building and starting; what is up by then stays up and is recorded.
+    """
+    folder = folder.absolute()
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _locked(folder):
+        for name in NAMES:
+            binaries.ensure(_PROGRAMS.get(name, name), say)
+        known = _read(folder)
+        servers: dict[str, Server] = {}
+        try:
+            with ThreadPoolExecutor(len(NAMES), thread_name_prefix="sandbox") as pool:
+                futures = {n: pool.submit(_bring_up, n, folder / n, known.get(n), say) for n in NAMES}
+            for name, future in futures.items():
+                servers[name] = future.result()
+        finally:
+            started = {n: f.result() for n, f in futures.items() if f.exception() is None}
+            _write(folder, {**known, **started})
+        return servers
+
+
+def down(folder: Path) -> list[str]:
+    """Stop exactly the processes that `up` started and that still run; returns their names."""
+    folder = folder.absolute()
+    if not (folder / STATE).exists():
+        return []
+    with _locked(folder):
+        servers = _read(folder)
+        running = {n: s for n, s in servers.items() if process.is_alive(s.running)}
+        with ThreadPoolExecutor(len(NAMES), thread_name_prefix="sandbox") as pool:
+            list(pool.map(lambda s: process.stop(s.running), running.values()))
+        return sorted(running)
+
+
+def status(folder: Path) -> dict[str, dict[str, object]]:
+    """Each server: whether its process runs, whether it answers a real request, where."""
+    servers = _read(folder.absolute())
+    with ThreadPoolExecutor(len(NAMES), thread_name_prefix="sandbox") as pool:
+        looked = dict(zip(servers, pool.map(_look, servers.values()), strict=True))
+    return {name: looked.get(name, {"running": False, "answers": False, "endpoint": None}) for name in NAMES}
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """The settings that lead to this sandbox, as environment variables; `SettingsError` before the first `up`."""
+    servers = _read(folder.absolute())
+    missing = [name for name in NAMES if name not in servers]
+    if missing:
+        raise SettingsError(
+            str(folder), f"{', '.join(missing)} were never up here", "run `canswarm-tui sandbox up` first"
+        )
+    minio = servers["minio"]
+    return {
+        "CANSWARM_SITE__REDIS_URL": servers["redis"].endpoint,
+        "CANSWARM_SITE__NATS_URL": servers["nats"].endpoint,
+        "CANSWARM_ETCD__ENDPOINTS": servers["etcd"].endpoint,
+        "CANSWARM_S3__ENDPOINT": minio.endpoint,
+        "CANSWARM_S3__ACCESS_KEY": minio.user,
+        "CANSWARM_S3__SECRET_KEY": minio.password,
+        "CANSWARM_S3__BUCKET": BUCKET,
+        "CANSWARM_IPFS__API": servers["kubo"].endpoint,
+        "CANSWARM_OPA__URL": servers["opa"].endpoint,
+        "CANSWARM_POLICY__OPA_BINARY": str(binaries.cached("opa")),
+        "CANSWARM_STATE_DIR": str(folder.absolute() / "state"),
+    }
+
+
+def exports(settings: Mapping[str, str]) -> str:
+    """Shell lines that set the environment."""
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in settings.items())
+
+
+def _bring_up(name: str, folder: Path, known: Server | None, say: Say) -> Server:
+    if known is None:
+        return start_server(name, folder)
+    if process.is_alive(known.running):
+        if answers(known):
+            return known
+        say(f"{name} runs but does not answer; starting it again")
+        process.stop(known.running)
+    if not process.is_free(known.port):
+        port = process.free_port()
+        say(f"port {known.port} of {name} was taken meanwhile; it moves to {port}")
+        known = replace(known, port=port)
+    return restart(known)
+
+
+def _look(server: Server) -> dict[str, object]:
+    alive = process.is_alive(server.running)
+    return {
+        "running": alive,
+        "answers": alive and answers(server),
+        "endpoint": server.endpoint,
+        "pid": server.running.pid if alive else None,
+        "log": str(server.running.log),
+    }
+
+
+def _read(folder: Path) -> dict[str, Server]:
+    try:
+        data = json.loads((folder / STATE).read_text())
+    except FileNotFoundError:
+        return {}
+    except (json.JSONDecodeError, OSError) as exc:
+        raise SettingsError(
+            str(folder / STATE), f"it can't be read: {exc}", "remove the folder and begin anew"
+        ) from exc
+    return {name: Server.from_json(facts) for name, facts in data.items()}
+
+
+def _write(folder: Path, servers: Mapping[str, Server]) -> None:
+    partial = folder / f".{STATE}.partial"
+    partial.touch(mode=0o600)
+    partial.write_text(json.dumps({name: server.to_json() for name, server in servers.items()}, indent=2))
+    partial.replace(folder / STATE)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
