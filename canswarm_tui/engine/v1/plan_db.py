@@ -7,13 +7,14 @@ A reader that streams holds a lock that makes v1's writer wait: take a `snapshot
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
-from canswarm_tui.engine.errors import SiteUnreadable
+from canswarm_tui.engine.errors import SiteUnreadable, Unreachable
 from canswarm_tui.engine.sqlite import sqlite_errors
 from canswarm_tui.engine.v1.plan_open import connect, needs_recovery, recovered_copy
 from canswarm_tui.engine.v1.plan_rows import (
@@ -32,6 +33,8 @@ _STEP_PAGES: Final = 4096
 """Pages copied under one lock: some milliseconds, so v1's writer hardly notices."""
 _MAX_RESTARTS: Final = 3
 """SQLite starts a stepwise backup anew when the source is written to; past this, the rest goes under one lock."""
+_MAX_WAITS: Final = 3
+"""Times that a step waits for a lock, each as long as `connect`'s time-out and a little more."""
 _NOT_UTF8: Final = "Could not decode to UTF-8"
 """How the sqlite3 module begins its complaint; it has no code of its own."""
 
@@ -134,7 +137,12 @@ class PlanDb:
     def integrity_faults(self) -> tuple[str, ...]:
         """What `PRAGMA integrity_check` says, at most 100 lines; empty when it says ok."""
         with sqlite_errors(str(self.path)), closing(connect(self.source)) as db:
-            lines = tuple(_shown(row[0]) for row in db.execute("PRAGMA integrity_check(100)"))
+            try:
+                lines = tuple(_shown(row[0]) for row in db.execute("PRAGMA integrity_check(100)"))
+            except sqlite3.DatabaseError as exc:
+                if exc.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                    raise
+                lines = (str(exc),)  # damage that the check itself stumbles over
         return () if lines == ("ok",) else lines
 
     def schema_faults(self) -> tuple[str, ...]:
@@ -213,33 +221,38 @@ def _schema_faults(table: str, found: Mapping[str, Column]) -> Iterator[str]:
 
 
 def _backup(source: sqlite3.Connection, target: sqlite3.Connection, progress: Pages | None) -> None:
-    copier = _Stepwise(progress)
     try:
-        source.backup(target, pages=_STEP_PAGES, progress=copier.step, sleep=0)
+        source.backup(target, pages=_STEP_PAGES, progress=_Steps(progress, _MAX_RESTARTS).step, sleep=0)
     except _Restarted:
-        source.backup(target, pages=-1, progress=copier.report)
+        source.backup(target, pages=-1, progress=_Steps(progress, 0).step)
 
 
 class _Restarted(Exception):
     """The source is written to faster than it can be copied in steps."""
 
 
-class _Stepwise:
-    """Counts how often the number of remaining pages went up again: SQLite's only sign of a restart."""
+class _Steps:
+    """Watches a backup that would otherwise go on for ever beside a busy writer.
 
-    def __init__(self, progress: Pages | None) -> None:
+    SQLite's only sign of a restart is that no fewer pages remain than before; it waits for a lock without end.
+    """
+
+    def __init__(self, progress: Pages | None, max_restarts: int) -> None:
         self._progress = progress
-        self._left = -1
-        self._restarts = 0
+        self._restarts_left = max_restarts
+        self._waits_left = _MAX_WAITS
+        self._left = sys.maxsize
 
     def step(self, status: int, left: int, total: int) -> None:
-        if self._left != -1 and left > self._left:
-            self._restarts += 1
+        if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            self._waits_left -= 1
+            if self._waits_left == 0:
+                raise Unreachable("plan store", "a writer keeps it locked", "stop v1's writer, or try again")
+            return
+        if left >= self._left:
+            self._restarts_left -= 1
+            if self._restarts_left < 0:
+                raise _Restarted
         self._left = left
-        if self._restarts > _MAX_RESTARTS:
-            raise _Restarted
-        self.report(status, left, total)
-
-    def report(self, _status: int, left: int, total: int) -> None:
         if self._progress is not None:
             self._progress(total - left, total)
