@@ -5,7 +5,7 @@ Automerge's save and load hold the interpreter's lock for their whole time, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import itemgetter
@@ -150,7 +150,8 @@ def _write_ops(
         elif op_id not in fresh:
             fresh.add(op_id)
             op = insert_object(ops, at, ObjType.Map)
-            for column, scalar, value in zip(OP_COLUMNS, _SCALARS, _cells(row), strict=True):
+            cells: Sequence[str | int] = row[1:]
+            for column, scalar, value in zip(OP_COLUMNS, _SCALARS, cells, strict=True):
                 put(op, column, scalar, value)
             if with_place:
                 put(op, PLACE, _INT, row[0])
@@ -171,17 +172,13 @@ def _write_tasks(tx: Transaction, tasks: Iterable[TaskRow]) -> bool:
     for row in tasks:
         found = tx.get(root, row[0])
         task = tx.put_object(root, row[0], ObjType.Map) if found is None else found[1]
-        for column, value in zip(TASK_COLUMNS, _task_cells(row), strict=True):
+        for column, value in zip(TASK_COLUMNS, row, strict=True):
             scalar = _NULL if value is None else _INT if isinstance(value, int) else _TEXT
             now = tx.get(task, column)
             if now is None or now[0] != (scalar, value):
                 tx.put(task, column, scalar, value)
                 changed = True
     return changed
-
-
-def _task_cells(row: TaskRow) -> tuple[str | int | None, ...]:
-    return row
 
 
 def _write_edges(tx: Transaction, edges: Iterable[EdgeRow]) -> bool:

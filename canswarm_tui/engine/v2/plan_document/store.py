@@ -6,6 +6,7 @@ are known and nothing has changed yet. A kill before the rename leaves the old d
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -157,21 +158,22 @@ def _prepare_index(
         for number, (file, result) in enumerate(zip(files, results, strict=True))
     )
     content = Index(target.partitions, target.actor.hex(), entries).to_bytes()
-    new = new_name(target.index)
-    write_new(new, content)
-    digest = file_digest(new)
-    assert digest is not None, "it was written just now"
+    digest = hashlib.sha256(content).digest()
     changed = file_digest(target.index) != digest
-    if not changed:
-        new.unlink()
+    if changed:
+        write_new(new_name(target.index), content)
     return PreparedFile(target.index, digest, len(content), changed)
 
 
 def publish(preparation: Preparation) -> None:
-    """Rename the changed files into place, the index last; each is on the disk before the next is touched."""
+    """Rename the changed files into place, the index last; each is on the disk before the next is touched.
+
+    May be called again after it failed: what is in place already is passed over.
+    """
     for file in preparation.files:
-        if file.changed:
-            rename_durably(new_name(file.path), file.path)
+        new = new_name(file.path)
+        if file.changed and (new.exists() or file_digest(file.path) != file.sha256):
+            rename_durably(new, file.path)
 
 
 def discard(target: PlanTarget) -> None:
