@@ -17,8 +17,9 @@ import hashlib
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 
-from canswarm_tui.engine.errors import Busy, Defect, SettingsError
+from canswarm_tui.engine.errors import Busy, Defect, NoSpace, SettingsError
 from canswarm_tui.engine.records import Fate, Landed, Record, Removal, Wanted
 from canswarm_tui.engine.settings import EtcdSettings
 from canswarm_tui.engine.v2.etcd_client import MAX_TXN_OPS, Entry, EtcdClient, entry, range_end
@@ -147,8 +148,10 @@ class EtcdSink:
         return frozenset(found.create_revision for found in self._client.scan(_created_prefix(tag)))
 
     def _raise_fence(self, tag: str) -> None:
-        lease = self._client.write("LeaseGrant", rpc.LeaseGrantRequest(TTL=_FENCE_TTL_S)).ID
-        self._client.write("Put", rpc.PutRequest(key=_fence_key(tag), lease=lease))
+        # Out of space, etcd takes no fence; but neither does it take what a late transaction would put.
+        with suppress(NoSpace):
+            lease = self._client.write("LeaseGrant", rpc.LeaseGrantRequest(TTL=_FENCE_TTL_S)).ID
+            self._client.write("Put", rpc.PutRequest(key=_fence_key(tag), lease=lease))
 
     def _delete_unchanged(self, revisions: Mapping[bytes, int]) -> dict[bytes, Removal]:
         """Delete each key that still has this mod_revision; the comparison and the deletion are one."""

@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import grpc
-
 from canswarm_tui.engine.errors import Defect, EngineError, NoSpace, Refused, Unreachable, WrongAnswer
-from canswarm_tui.engine.v2.etcd_stubs import etcd3
+from canswarm_tui.engine.v2.etcd_stubs import etcd3, grpc
 
 CLOSED = "Cannot invoke RPC"
 """How gRPC begins a ValueError for a call on a channel that was closed."""
@@ -119,6 +117,7 @@ _BY_MESSAGE: tuple[tuple[str, _Make], ...] = (
     ("too many operations", _too_many),
     ("CLIENT: Received message larger than max", _answer_too_large),
     ("corrupt cluster", _corrupt),
+    ("TSI_DATA_CORRUPTED", _certificate),  # TLS 1.3: the server wants a client certificate
     ("handshake", _certificate),
     ("SSL", _certificate),
     ("certificate", _certificate),

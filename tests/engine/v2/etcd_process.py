@@ -1,0 +1,140 @@
+"""An etcd of a test's own, which may be killed, frozen, starved or locked."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from canswarm_tui.engine.errors import EngineError
+from canswarm_tui.engine.settings import EtcdSettings
+from canswarm_tui.engine.v2.etcd_client import EtcdClient
+from canswarm_tui.engine.v2.etcd_stubs import rpc
+from canswarm_tui.sandbox.binaries import ensure
+
+
+class EtcdProcess:
+    """Started by the first `start`; starts again on the same ports and data."""
+
+    def __init__(self, folder: Path, extra: Sequence[str] = (), scheme: str = "http") -> None:
+        self._folder = folder
+        self._extra = tuple(extra)
+        self._ports = _free_ports(2)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.endpoint = f"{scheme}://127.0.0.1:{self._ports[0]}"
+
+    @property
+    def data_dir(self) -> Path:
+        return self._folder / "data"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        peer = f"http://127.0.0.1:{self._ports[1]}"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    str(ensure("etcd")),
+                    f"--data-dir={self.data_dir}",
+                    f"--listen-client-urls={self.endpoint}",
+                    f"--advertise-client-urls={self.endpoint}",
+                    f"--listen-peer-urls={peer}",
+                    f"--initial-advertise-peer-urls={peer}",
+                    f"--initial-cluster=default={peer}",
+                    "--log-level=error",
+                    *self._extra,
+                ],
+                stdout=log,
+                stderr=log,
+            )
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def freeze(self) -> None:
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
+
+@contextmanager
+def running_etcd(
+    folder: Path, *, extra: Sequence[str] = (), scheme: str = "http", settings: Mapping[str, object] | None = None
+) -> Iterator[EtcdProcess]:
+    """An etcd that answers (`settings`: what a client needs for that); killed at the end."""
+    process = EtcdProcess(folder, extra, scheme)
+    with ExitStack() as cleanup:
+        cleanup.callback(process.kill)
+        process.start()
+        with client_of(process.endpoint, **(settings or {})) as client:
+            until(lambda: answers(client), what="etcd answers")
+        yield process
+
+
+@contextmanager
+def client_of(*endpoints: str, **settings: object) -> Iterator[EtcdClient]:
+    client = EtcdClient(EtcdSettings.model_validate({"endpoints": endpoints, "timeout_s": 5.0, **settings}))
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def until(holds: Callable[[], bool], what: str, within_s: float = 20.0) -> None:
+    deadline = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < deadline, f"{what}: not within {within_s} s"
+        time.sleep(0.05)
+
+
+def answers(client: EtcdClient) -> bool:
+    try:
+        client.count(b"/")
+    except EngineError:
+        return False
+    return True
+
+
+def put(client: EtcdClient, key: bytes, value: bytes = b"", lease: int = 0) -> None:
+    client.write("Put", rpc.PutRequest(key=key, value=value, lease=lease))
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A new self-signed certificate for 127.0.0.1, server and client, and its key (PEM); it is its own CA."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not installed")
+    folder.mkdir(parents=True, exist_ok=True)
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    # Not etcd's --auto-tls: its P-521 keys are refused by gRPC's TLS.
+    options = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=canswarm"]
+    for extension in ("subjectAltName=IP:127.0.0.1", "extendedKeyUsage=serverAuth,clientAuth"):
+        options += ["-addext", extension]
+    command = [openssl, "req", "-x509", *options, "-keyout", str(key), "-out", str(cert)]
+    subprocess.run(command, check=True, capture_output=True)
+    return cert, key
+
+
+def _free_ports(number: int) -> list[int]:
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(number)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
