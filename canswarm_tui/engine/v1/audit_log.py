@@ -6,10 +6,10 @@ line numbers and offsets are exact. Read up to the size that the file has at the
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -35,13 +35,18 @@ class LogRange:
 
 def read_log(
     path: Path, cas: Path, current_hashes: Collection[str], processes: int | None = None
-) -> Iterator[AuditLine]:
-    """Every line in order, judged. `cas` is where artifacts are looked up; raises `SiteUnreadable`."""
+) -> Generator[AuditLine, None, None]:
+    """Every line in order, judged; close it if you stop early. Raises `SiteUnreadable`.
+
+    `cas` is where artifacts are looked up.
+    """
     ranges = cut(path)
     small = _size(path) <= 2 * RANGE_BYTES
     workers = 1 if small else default_processes() if processes is None else processes
     work = partial(judge_range, path, cas, frozenset(current_hashes))
-    return chain.from_iterable(ordered_map(work, ranges, workers))
+    with closing(ordered_map(work, ranges, workers)) as parts:
+        for part in parts:
+            yield from part
 
 
 def cut(path: Path, range_bytes: int = RANGE_BYTES) -> Iterator[LogRange]:

@@ -10,11 +10,11 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from itertools import chain
 from operator import attrgetter
 from pathlib import Path
 from typing import Final
@@ -106,8 +106,8 @@ def walk(cas: Path) -> Iterator[Blob | Oddity]:
         yield from _look_through(cas, folder, _stat)
 
 
-def inventory(cas: Path, processes: int | None = None) -> Iterator[Blob | Oddity]:
-    """As `walk`, but every file is read and hashed: a `Blob` then holds what its name says."""
+def inventory(cas: Path, processes: int | None = None) -> Generator[Blob | Oddity, None, None]:
+    """As `walk`, but every file is read and hashed: a `Blob` then holds what its name says. Close it if you stop early."""
     folders, oddities = _top(cas)
     yield from oddities
     rest, done = iter(folders), 0
@@ -118,7 +118,9 @@ def inventory(cas: Path, processes: int | None = None) -> Iterator[Blob | Oddity
         if done > _ALONE_UP_TO:
             break
     workers = default_processes() if processes is None else processes
-    yield from chain.from_iterable(ordered_map(partial(_hashed, cas), rest, workers))
+    with closing(ordered_map(partial(_hashed, cas), rest, workers)) as parts:
+        for part in parts:
+            yield from part
 
 
 def load(cas: Path, blob: Blob, inline_bytes: int) -> Record | Oddity:

@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.synchronize import Event
@@ -41,7 +41,7 @@ def stop_if_unwanted() -> None:
         raise Stopped("reading the site", "it was stopped", "run it again")
 
 
-def ordered_map(work: Callable[[Task], Result], tasks: Iterable[Task], processes: int) -> Iterator[Result]:
+def ordered_map(work: Callable[[Task], Result], tasks: Iterable[Task], processes: int) -> Generator[Result, None, None]:
     """`work` of each task in order, computed by child processes; an error of a task is raised in its turn.
 
     With one process it runs right here. `work` must be importable. Closing the iterator stops the children.
