@@ -107,7 +107,10 @@ def walk(cas: Path) -> Iterator[Blob | Oddity]:
 
 
 def inventory(cas: Path, processes: int | None = None) -> Generator[Blob | Oddity, None, None]:
-    """As `walk`, but every file is read and hashed: a `Blob` then holds what its name says. Close it if you stop early."""
+    """As `walk`, but every file is read and hashed: a `Blob` then holds what its name says.
+
+    Close it if you stop early: that ends its child processes.
+    """
     folders, oddities = _top(cas)
     yield from oddities
     rest, done = iter(folders), 0
