@@ -224,4 +224,7 @@ def range_end(prefix: bytes) -> bytes:
 
 
 def _ranges(keys: Sequence[bytes]) -> Message:
-    return rpc.TxnRequest(success=[rpc.RequestOp(request_range=rpc.RangeRequest(key=key)) for key in keys])
+    txn = rpc.TxnRequest()
+    for key in keys:
+        txn.success.add().request_range.key = key
+    return txn

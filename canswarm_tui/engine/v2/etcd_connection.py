@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from canswarm_tui.engine.errors import SettingsError
 from canswarm_tui.engine.settings import EtcdSettings, reveal
-from canswarm_tui.engine.v2.etcd_errors import TokenExpired, translated
+from canswarm_tui.engine.v2.etcd_errors import NoLogInNeeded, TokenExpired, translated
 from canswarm_tui.engine.v2.etcd_stubs import etcd3, rpc
 
 Message = Any
@@ -94,16 +94,18 @@ class Connection:
         """What proves who we are; a new one if there is none or only `stale`."""
         with self._mutex:
             if self._metadata is None or self._metadata is stale:
-                request = rpc.AuthenticateRequest(
-                    name=self._settings.user or "", password=reveal(self._settings.password) or ""
-                )
-                self._metadata = (("token", self._authenticate(request)),)
+                self._metadata = self._authenticate()
             return self._metadata
 
-    def _authenticate(self, request: Message) -> str:
-        with translated(self.url):
-            token: str = self._methods["Authenticate"](request, self._settings.timeout_s).token
-        return token
+    def _authenticate(self) -> Metadata:
+        request = rpc.AuthenticateRequest(
+            name=self._settings.user or "", password=reveal(self._settings.password) or ""
+        )
+        try:
+            return (("token", self._call("Authenticate", request, ()).token),)
+        except NoLogInNeeded:
+            # As etcdctl does; the preflight says that authentication is off.
+            return ()
 
 
 def _open(url: str, settings: EtcdSettings) -> Any:

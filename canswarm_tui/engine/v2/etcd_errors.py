@@ -20,6 +20,10 @@ class TokenExpired(Unreachable):
     """etcd forgot our log-in (it expired, or the server was restarted); the client logs in again."""
 
 
+class NoLogInNeeded(Refused):
+    """A log-in to an etcd whose authentication is off."""
+
+
 class Compacted(WrongAnswer):
     """The revision that was asked for has been compacted away."""
 
@@ -67,6 +71,10 @@ def _token(subject: str, happened: str) -> EngineError:
     return TokenExpired(subject, f"the log-in has expired ({happened})", "try again")
 
 
+def _no_log_in(subject: str, happened: str) -> EngineError:
+    return NoLogInNeeded(subject, f"etcd wants no log-in ({happened})", "remove etcd.user and etcd.password")
+
+
 def _compacted(subject: str, happened: str) -> EngineError:
     return Compacted(subject, f"an old revision is not there any more ({happened})", "start again")
 
@@ -108,6 +116,7 @@ _BY_MESSAGE: tuple[tuple[str, _Make], ...] = (
     ("database space exceeded", _no_space),
     ("authentication failed", _log_in),
     ("user name is empty", _log_in),
+    ("authentication is not enabled", _no_log_in),
     ("invalid auth token", _token),
     ("revision of auth store is old", _token),
     ("permission denied", _permission),

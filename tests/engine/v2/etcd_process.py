@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,16 +25,16 @@ from canswarm_tui.sandbox.binaries import ensure
 class EtcdProcess:
     """Started by the first `start`; starts again on the same ports and data."""
 
-    def __init__(self, folder: Path, extra: Sequence[str] = (), scheme: str = "http") -> None:
+    def __init__(self, folder: Path, extra: Sequence[str] = (), scheme: str = "http", name: str = "default") -> None:
         self._folder = folder
         self._extra = tuple(extra)
-        self._ports = _free_ports(2)
+        client_port, peer_port = _free_ports(2)
         self._process: subprocess.Popen[bytes] | None = None
-        self.endpoint = f"{scheme}://127.0.0.1:{self._ports[0]}"
-
-    @property
-    def data_dir(self) -> Path:
-        return self._folder / "data"
+        self.name = name
+        self.endpoint = f"{scheme}://127.0.0.1:{client_port}"
+        self.peer = f"http://127.0.0.1:{peer_port}"
+        self.cluster = f"{name}={self.peer}"
+        """All members as `name=peer`, with commas."""
 
     @property
     def pid(self) -> int:
@@ -41,18 +42,18 @@ class EtcdProcess:
         return self._process.pid
 
     def start(self) -> None:
-        peer = f"http://127.0.0.1:{self._ports[1]}"
         self._folder.mkdir(parents=True, exist_ok=True)
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
                     str(ensure("etcd")),
-                    f"--data-dir={self.data_dir}",
+                    f"--name={self.name}",
+                    f"--data-dir={self._folder / 'data'}",
                     f"--listen-client-urls={self.endpoint}",
                     f"--advertise-client-urls={self.endpoint}",
-                    f"--listen-peer-urls={peer}",
-                    f"--initial-advertise-peer-urls={peer}",
-                    f"--initial-cluster=default={peer}",
+                    f"--listen-peer-urls={self.peer}",
+                    f"--initial-advertise-peer-urls={self.peer}",
+                    f"--initial-cluster={self.cluster}",
                     "--log-level=error",
                     *self._extra,
                 ],
@@ -86,6 +87,22 @@ def running_etcd(
         with client_of(process.endpoint, **(settings or {})) as client:
             until(lambda: answers(client), what="etcd answers")
         yield process
+
+
+@contextmanager
+def running_cluster(folder: Path, size: int) -> Iterator[list[EtcdProcess]]:
+    """`size` members that have elected a leader."""
+    members = [EtcdProcess(folder / f"m{n}", name=f"m{n}") for n in range(size)]
+    cluster = ",".join(member.cluster for member in members)
+    with ExitStack() as cleanup:
+        for member in members:
+            member.cluster = cluster
+            cleanup.callback(member.kill)
+            member.start()
+        for member in members:
+            client = cleanup.enter_context(client_of(member.endpoint))
+            until(partial(answers, client), what="the cluster answers")
+        yield members
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from canswarm_tui.engine.v2 import etcd_client
 from canswarm_tui.engine.v2.etcd_client import EtcdClient, range_end
 from canswarm_tui.engine.v2.etcd_facts import may_write, read_facts
 from canswarm_tui.engine.v2.etcd_stubs import rpc
-from tests.engine.v2.etcd_process import answers, certificate, client_of, put, running_etcd, until
+from tests.engine.v2.etcd_process import answers, certificate, client_of, put, running_cluster, running_etcd, until
 
 
 @pytest.fixture
@@ -181,6 +181,31 @@ def test_a_client_certificate_is_shown_where_etcd_wants_one(tmp_path: Path) -> N
         assert "etcd.cert" in caught.value.remedy
 
 
+def test_the_death_of_a_leader_is_one_failed_write_and_then_another_member_takes_over(tmp_path: Path) -> None:
+    with running_cluster(tmp_path, 3) as members, client_of(*(m.endpoint for m in members)) as client:
+        put(client, b"/t/before")
+        leader = next(m for m in members if read_facts(client).leader == m.name)
+        while client.endpoint != leader.endpoint:
+            client._doubt(client._current())
+        leader.kill()
+        with pytest.raises(Unreachable):
+            put(client, b"/t/lost")
+        until(lambda: _puts(client, b"/t/after"), what="another member leads")
+        assert client.endpoint != leader.endpoint
+        assert [e.key for e in client.scan(b"/t/")] == [b"/t/after", b"/t/before"]
+        facts = read_facts(client)
+        assert facts.has_leader
+        assert len(facts.members) == 3
+
+
+def _puts(client: EtcdClient, key: bytes) -> bool:
+    try:
+        put(client, key)
+    except Unreachable:
+        return False
+    return True
+
+
 def test_facts_are_read_from_the_server(tmp_path: Path) -> None:
     quota = f"--quota-backend-bytes={64 * 1024**2}"
     with running_etcd(tmp_path, extra=(quota,)) as etcd, client_of(etcd.endpoint) as client:
@@ -233,6 +258,13 @@ def test_users_passwords_and_permissions(tmp_path: Path) -> None:
             assert client.page(b"/swarm/").revision == before
             assert client.count(b"/swarm/") == 1
             assert read_facts(client).version_tuple >= (3, 6)
+
+
+def test_a_user_for_an_etcd_without_authentication_does_no_harm(etcd_endpoint: str, prefix: bytes) -> None:
+    with client_of(etcd_endpoint, user="swarm", password="unneeded") as client:
+        put(client, prefix + b"a")
+        assert client.count(prefix) == 1
+        assert read_facts(client).auth_enabled is False
 
 
 def test_a_log_in_that_etcd_forgot_is_made_again(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from canswarm_tui.engine.v2 import etcd_errors
 from canswarm_tui.engine.v2.etcd_errors import (
     AnswerTooLarge,
     Compacted,
+    NoLogInNeeded,
     TokenExpired,
     from_exception,
     from_status,
@@ -55,6 +56,7 @@ def test_every_exception_of_etcd3_is_mapped_on_purpose() -> None:
             "etcdserver: authentication failed, invalid user ID or password",
             Refused,
         ),
+        (grpc.StatusCode.FAILED_PRECONDITION, "etcdserver: authentication is not enabled", NoLogInNeeded),
         (grpc.StatusCode.INVALID_ARGUMENT, "etcdserver: revision of auth store is old", TokenExpired),
         (grpc.StatusCode.UNAUTHENTICATED, "etcdserver: invalid auth token", TokenExpired),
         (grpc.StatusCode.PERMISSION_DENIED, "etcdserver: permission denied", Refused),
