@@ -187,6 +187,7 @@ def test_the_death_of_a_leader_is_one_failed_write_and_then_another_member_takes
         leader = next(m for m in members if read_facts(client).leader == m.name)
         while client.endpoint != leader.endpoint:
             client._doubt(client._current())
+        assert client.count(b"/t/") == 1
         leader.kill()
         with pytest.raises(Unreachable):
             put(client, b"/t/lost")
