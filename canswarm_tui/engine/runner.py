@@ -14,7 +14,7 @@ from canswarm_tui.engine import registry
 from canswarm_tui.engine.checklist import BY_NAME, STEP_NAMES, STEPS, StepInfo
 from canswarm_tui.engine.context import StepContext
 from canswarm_tui.engine.decisions_of_people import require_conflict
-from canswarm_tui.engine.errors import Blocked, Defect, EngineError, ExitCode, SettingsError
+from canswarm_tui.engine.errors import Blocked, Defect, EngineError, ExitCode, SettingsError, Unreachable
 from canswarm_tui.engine.events import Emit, StepEnded, StepStarted
 from canswarm_tui.engine.journal import FindingStatus, Journal, StepRecord, StepState, StoredFinding
 from canswarm_tui.engine.lock import hold_run
@@ -134,10 +134,12 @@ class Runner:
         with self._verb(journal, info, Verb.RUN) as ctx:
             ctx.journal.set_state(StepState.RUNNING)
             outcome = self.steps(info.name).run(ctx)
-            _refuse_blockers(info, [f.finding for f in ctx.journal.findings()])
-            waiting = ctx.journal.waiting_findings()
-            state = StepState.NEEDS_ATTENTION if waiting else StepState.DONE
+            ctx.journal.sweep_out(ctx.verb, ctx.sweep)
+            blockers = _blockers(ctx.journal.findings())
+            attention = blockers or ctx.journal.waiting_findings()
+            state = StepState.NEEDS_ATTENTION if attention else StepState.DONE
             self._end(ctx, StepState.SKIPPED if outcome.skipped else state, outcome=outcome)
+        _refuse(info, blockers)
         if not outcome.skipped:
             self._verify_step(journal, info, fresh_verdicts=True)
 
@@ -149,7 +151,7 @@ class Runner:
                 if finding.level is Level.BLOCKER:
                     blockers.append(finding)
             ctx.journal.sweep_out(ctx.verb, ctx.sweep)
-            _refuse_blockers(info, blockers)
+            _refuse(info, blockers)
             self._end(ctx, ctx.journal.record().state)
 
     def _verify_step(self, journal: Journal, info: StepInfo, *, fresh_verdicts: bool) -> Verdict:
@@ -164,8 +166,6 @@ class Runner:
     ) -> None:
         ctx.journal.sweep_out(ctx.verb, ctx.sweep)
         if ctx.verb in (Verb.RUN, Verb.VERIFY, Verb.UNDO):
-            if state is StepState.NEEDS_ATTENTION and not ctx.journal.waiting_findings() and verdict is None:
-                state = StepState.DONE
             ctx.journal.set_state(state, outcome=outcome, verdict=verdict)
         ctx.journal.note(ctx.verb, "ended", {"state": state.value})
         self.emit(StepEnded(ctx.step, ctx.verb, state, outcome, verdict))
@@ -179,6 +179,8 @@ class Runner:
                 raise Blocked(
                     info.title, f"{title} is {record.state.value}", f"run it first: `canswarm-tui run {need}`"
                 )
+        found = [f for need in {"preflight", *info.needs} for f in journal.findings(step=need)]
+        _refuse(info, [b for b in _blockers(found) if info.name in b.details.get("blocks", info.name).split(",")])
 
     def _report(self, journal: Journal) -> None:
         write_report(self.settings, journal, self.place)
@@ -281,18 +283,24 @@ def _proved_state(ctx: StepContext, verdict: Verdict) -> StepState:
     if ctx.journal.waiting_findings(everywhere=final):
         return StepState.NEEDS_ATTENTION
     if verdict.passed:
-        return StepState.PROVED
+        return StepState.PROVED if verdict.comparisons else StepState.DONE
     if not final and not any(f.finding.needs_person for f in ctx.journal.findings()):
         raise Defect(ctx.step, "a verdict counts differences that no finding names", "report this with the log")
     return StepState.DONE
 
 
-def _refuse_blockers(info: StepInfo, findings: Sequence[Finding]) -> None:
-    blockers = [f for f in findings if f.level is Level.BLOCKER]
-    if blockers:
-        first = blockers[0]
-        more = f" (and {len(blockers) - 1} more)" if len(blockers) > 1 else ""
-        raise Blocked(info.title, f"{first.subject}: {first.happened}{more}", first.remedy)
+def _blockers(found: Sequence[StoredFinding]) -> list[Finding]:
+    return [f.finding for f in found if f.finding.level is Level.BLOCKER]
+
+
+def _refuse(info: StepInfo, blockers: Sequence[Finding]) -> None:
+    """Raise for blockers: what could not be reached is told as such, everything else as a block."""
+    if not blockers:
+        return
+    first = blockers[0]
+    more = f" (and {len(blockers) - 1} more)" if len(blockers) > 1 else ""
+    away = first.code.endswith(".unreachable")
+    raise (Unreachable if away else Blocked)(info.title, f"{first.subject}: {first.happened}{more}", first.remedy)
 
 
 def _has_run(record: StepRecord | None) -> bool:

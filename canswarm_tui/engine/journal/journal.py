@@ -237,6 +237,10 @@ class StepJournal:
     def run_id(self) -> str:
         return self._journal.run_id
 
+    def sibling(self, step: str) -> StepJournal:
+        """Another step's view, to read its receipts."""
+        return StepJournal(self._journal, step)
+
     def close(self) -> None:
         """Close the whole journal."""
         self._journal.close()

@@ -1,0 +1,95 @@
+"""v1's bus: NATS JetStream. Only looked at: v2 keeps the same bus, so nothing of it is migrated."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import nats
+from nats.aio.client import Client
+from nats.errors import AuthorizationError, NoServersError
+from nats.errors import Error as NatsError
+from nats.js.errors import NotFoundError
+
+from canswarm_tui.engine.errors import Refused, Unreachable
+from canswarm_tui.engine.settings import SiteSettings, reveal
+
+T = TypeVar("T")
+TIMEOUT_S = 5
+
+
+@dataclass(frozen=True, slots=True)
+class BusFacts:
+    """What NATS tells of the bus; `stream_exists` False leaves the rest 0."""
+
+    version: str
+    jetstream: bool
+    stream_exists: bool
+    messages: int = 0
+    size_bytes: int = 0
+    subjects: tuple[str, ...] = ()
+    consumers: int = 0
+
+
+def bus_facts(site: SiteSettings) -> BusFacts:
+    """Ask NATS for its version and the stream. Raises `Unreachable` or `Refused`."""
+    return _run(_ask(site), site.nats_url)
+
+
+async def _ask(site: SiteSettings) -> BusFacts:
+    client = await _connect(site)
+    try:
+        version = str(client._server_info.get("version", ""))
+        jetstream = client.jetstream(timeout=TIMEOUT_S)
+        try:
+            info = await jetstream.stream_info(site.stream)
+        except NotFoundError:
+            return BusFacts(version, True, False)
+        state = info.state
+        return BusFacts(
+            version, True, True, state.messages, state.bytes, tuple(info.config.subjects or ()), state.consumer_count
+        )
+    finally:
+        await client.close()
+
+
+async def _connect(site: SiteSettings) -> Client:
+    options: dict[str, Any] = {"connect_timeout": TIMEOUT_S, "allow_reconnect": False, "max_reconnect_attempts": 0}
+    if site.nats_user is not None:
+        options |= {"user": site.nats_user, "password": reveal(site.nats_password)}
+    if site.nats_token is not None:
+        options["token"] = reveal(site.nats_token)
+    if site.nats_creds is not None:
+        options["user_credentials"] = str(site.nats_creds)
+    if site.nats_url.startswith("tls://") or site.nats_ca is not None:
+        context = ssl.create_default_context(cafile=None if site.nats_ca is None else str(site.nats_ca))
+        if site.nats_cert is not None:
+            context.load_cert_chain(str(site.nats_cert), None if site.nats_key is None else str(site.nats_key))
+        options["tls"] = context
+
+    async def quiet(_exc: Exception) -> None:
+        """The error comes back from connect as well."""
+
+    return await nats.connect(site.nats_url, error_cb=quiet, **options)
+
+
+def _run(work: Coroutine[Any, Any, T], url: str) -> T:
+    from canswarm_tui.engine.place import without_secrets
+
+    subject = f"NATS {without_secrets(url)}"
+    try:
+        return asyncio.run(asyncio.wait_for(work, TIMEOUT_S * 2))
+    except AuthorizationError as exc:
+        raise Refused(
+            subject, "it refuses us", "check site.nats_user, nats_password, nats_token or nats_creds"
+        ) from exc
+    except ssl.SSLError as exc:
+        raise Refused(subject, f"no TLS connection is possible ({exc.reason})", "check site.nats_ca") from exc
+    except (NoServersError, NatsError, OSError, TimeoutError) as exc:
+        text = str(exc) or type(exc).__name__
+        if "authorization" in text.lower():
+            raise Refused(subject, f"it refuses us ({text})", "check the NATS credentials in the settings") from exc
+        raise Unreachable(subject, f"no connection ({text})", "check that NATS runs, and site.nats_url") from exc
