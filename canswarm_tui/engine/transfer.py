@@ -130,10 +130,6 @@ class _Window:
 
     def _close(self, landed: Sequence[_Arrived], opened: Sequence[Batch] = ()) -> None:
         _commit(self._ctx, self._plan, self._totals, landed, opened)
-        for batch, _, _ in landed:
-            forget = getattr(self._sink, "forget", None)
-            if forget is not None:
-                forget(batch.tag)
         _tell(self._ctx, self._plan, self._totals)
 
     def _drain(self) -> BaseException | None:
@@ -216,9 +212,6 @@ def _settle_open(sink: Sink, ctx: StepContext, plan: CopyPlan, totals: _Totals) 
         ctx.say(f"batch {batch.number} was interrupted: {len(here):,} of {len(landed):,} {plan.noun} had arrived")
         receipts = tuple(_receipts(batch, here))
         ctx.journal.commit(closed=[ClosedBatch(batch.number, receipts)])
-        forget = getattr(sink, "forget", None)
-        if forget is not None:
-            forget(batch.tag)
         totals.created += sum(r.fate is ReceiptFate.CREATED for r in receipts)
         totals.size_bytes += sum(r.size for r in receipts if r.fate is ReceiptFate.CREATED)
         # What was settled meets its receipt again when the source is read: don't count it twice.

@@ -65,8 +65,7 @@ class Decisions:
             plan = CopyPlan(PLAN.noun, PLAN.code, PLAN.target, total=len(spool), window=PLAN.window)
             outcome = copy(_records(spool, findings), sink, ctx, plan)
             findings.flush()
-            if outcome.created or outcome.present:
-                ctx.retry.call(lambda: sink.sweep(ctx.journal.run_id))
+            ctx.retry.call(lambda: sink.sweep(ctx.journal.run_id))
             _look_again(ctx, spool)
         return Outcome(
             created=outcome.created, present=outcome.present, unchanged=outcome.unchanged, conflicts=outcome.conflicts,

@@ -60,7 +60,7 @@ def memory(survey: Survey) -> Iterator[Finding]:
     if needed > budget:
         yield note(
             "memory.partitioned", "plan document",
-            f"whole it would take about {bytes_text(needed)} of memory, the budget is {bytes_text(budget)}: it is split",
+            f"whole it would take about {bytes_text(needed)} of memory, the budget is {bytes_text(budget)}: split",
             "raise engine.memory_budget_mib to have one document",
         )  # fmt: skip
     wanted = min(needed, budget)

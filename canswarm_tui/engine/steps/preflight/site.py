@@ -8,19 +8,16 @@ from collections.abc import Iterator
 from canswarm_tui.engine.errors import EngineError
 from canswarm_tui.engine.spool import Spool
 from canswarm_tui.engine.step import Finding, Progress
+from canswarm_tui.engine.steps.audit_pass import audit_pass
 from canswarm_tui.engine.steps.preflight.survey import Survey, blocker, note, warning
 from canswarm_tui.engine.v1 import blobs, decisions, site
-from canswarm_tui.engine.v1.audit_line import LineFault, LineForm
-from canswarm_tui.engine.v1.audit_log import read_log
 from canswarm_tui.engine.v1.bus import bus_facts
 from canswarm_tui.engine.v1.plan_db import PlanDb
 from canswarm_tui.engine.v1.plan_projection import Projection, compare_tables
 from canswarm_tui.engine.v1.plan_rows import BadRow
-from canswarm_tui.engine.v1.policy import POLICIES, Reason
 from canswarm_tui.engine.v1.redis_client import connect_redis, redis_address
-from canswarm_tui.engine.v1.replay import History
 
-_ODD_FORMS = (LineForm.NOT_A_LINE, LineForm.NOT_JSON, LineForm.TRUNCATED, LineForm.TOO_LONG, LineForm.RAW)
+_EXPORTED = "history is exported as it is, and named in the report"
 
 
 def pieces(survey: Survey) -> Iterator[Finding]:
@@ -164,63 +161,28 @@ def content_store(survey: Survey) -> Iterator[Finding]:
 
 def audit_log(survey: Survey) -> Iterator[Finding]:
     """Every line's and every envelope's signature; each thread replayed; gaps; artifacts that are gone."""
-    settings = survey.ctx.settings
-    path = site.log_file(settings.site)
-    if not path.exists():
+    found = audit_pass(survey.ctx)
+    if found is None:
         return
-    policy = POLICIES[settings.policy.version]
-    kinds: Counter[str] = Counter()
-    lines = 0
-    size = path.stat().st_size
-    with History(survey.ctx.scratch) as history:
-        for line in read_log(path, settings.site.cas_folder, policy.current_hashes):
-            lines += 1
-            if lines % 500 == 0:
-                survey.ctx.stop.check()
-                survey.ctx.progress(Progress("checking signatures", lines, None, line.offset, size))
-            history.add(line)
-            if line.carried is not None:
-                kinds[line.carried.facts.kind or "without a kind"] += 1
-            if line.form in _ODD_FORMS or line.faults:
-                yield from survey.named(_odd_line(line.number, line.form, line.faults))
-        yield from _histories(survey, history)
-    survey.figures |= {"audit lines": lines, "audit log bytes": size}
-    survey.figures |= {f"envelopes {kind}": number for kind, number in sorted(kinds.items())}
-
-
-def _odd_line(number: int, form: LineForm, faults: tuple[LineFault, ...]) -> Finding:
-    what = ", ".join(f.value.replace("_", " ") for f in faults) or form.value.replace("_", " ")
-    code = f"audit.{(faults[0].value if faults else form.value)}"
-    return warning(
-        code, f"line {number}", f"of the audit log: {what}", "history is exported as it is, and named in the report"
-    )
-
-
-def _histories(survey: Survey, history: History) -> Iterator[Finding]:
-    policy = POLICIES[survey.ctx.settings.policy.version]
-    replayed = refused = 0
-    for thread in history.replays(policy):
-        survey.ctx.stop.check()
-        replayed += 1
-        refused += not thread.holds
-        for flaw in thread.flaws:
-            gone = Reason.ARTIFACT_NOT_FOUND.value in flaw.happened
-            yield from survey.named(
-                warning(
-                    "history.artifact_gone" if gone else f"history.{flaw.fault.value}",
-                    f"{thread.thread_id} {flaw.envelope_id}".strip(),
-                    f"v1 would refuse this history today: {flaw.happened}", "nothing: history is kept as it is",
-                )
-            )  # fmt: skip
-    gaps = 0
-    for gap in history.gaps():
-        gaps += 1
-        yield from survey.named(note(f"audit.{gap.fault.value}", gap.subject, f"line {gap.line}: {gap.happened}"))
+    for line in found.bad:
+        what = ", ".join(fault.replace("_", " ") for fault in line.faults)
+        yield from survey.named(
+            warning(f"audit.{line.faults[0]}", f"line {line.number}", f"of the audit log: {what}", _EXPORTED)
+        )
+    for one in found.refusals:
+        code = "history.artifact_gone" if one.artifact_gone else f"history.{one.fault}"
+        yield from survey.named(
+            warning(code, f"{one.thread_id} {one.envelope_id}".strip(),
+                    f"v1 would refuse this history today: {one.happened}", "nothing: history is kept as it is")
+        )  # fmt: skip
+    for gap in found.gaps:
+        yield from survey.named(note(f"audit.{gap.fault}", gap.subject, f"line {gap.line}: {gap.happened}"))
     survey.figures |= {
-        "threads replayed": replayed,
-        "threads v1 would refuse today": refused,
-        "gaps in the audit log": gaps,
-    }
+        "audit lines": found.lines, "audit log bytes": site.log_file(survey.ctx.settings.site).stat().st_size,
+        "audit lines that are not sound": found.bad_count, "gaps in the audit log": found.gap_count,
+        "threads replayed": found.threads, "threads v1 would refuse today": found.threads_refused,
+    }  # fmt: skip
+    survey.figures |= {f"envelopes {kind}": number for kind, number in found.envelopes_by_kind.items()}
 
 
 def clock(survey: Survey) -> Iterator[Finding]:
