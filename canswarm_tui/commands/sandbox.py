@@ -9,6 +9,7 @@ import click
 from canswarm_tui.commands.face import Face, common
 from canswarm_tui.engine.errors import ExitCode
 from canswarm_tui.sandbox import binaries, stack
+from canswarm_tui.sandbox.site_command import site
 
 FOLDER = click.option(
     "--dir", "folder", default="canswarm-demo/servers", show_default=True, metavar="D", help="its folder"
@@ -73,3 +74,6 @@ def env(face: Face, folder: str) -> int:
     settings = stack.environment(Path(folder))
     face.write(stack.exports(settings))
     return face.answer(ExitCode.DONE, {"environment": settings})
+
+
+sandbox.add_command(site)
