@@ -29,6 +29,7 @@ from canswarm_tui.engine.v2.plan_document.rows import (
 
 PLACE: Final = "seq"
 _TEXT, _INT, _NULL, _TRUE = ScalarType.Str, ScalarType.Int, ScalarType.Null, ScalarType.Boolean
+_KINDS: Final = list(OP_TYPES)
 _SCALARS: Final = tuple(_TEXT if kind is str else _INT for kind in OP_TYPES)
 
 Ranked = tuple[int, int, str, Row]
@@ -237,10 +238,15 @@ def _rows(doc: Document, with_place: bool) -> Iterator[Row]:
         if kind != ObjType.Map:
             yield (position, repr(kind), "", 0, "", "", "", "", 0)
             continue
-        values = [_plain(get(op, column)) for column in OP_COLUMNS]
+        cells = [get(op, column) for column in OP_COLUMNS]
+        values: list[object] = [
+            cell[0][1] if cell is not None and isinstance(cell[0], tuple) else None for cell in cells
+        ]
+        if list(map(type, values)) != _KINDS:
+            values = list(map(_plain, cells))
         place = _plain(get(op, PLACE)) if with_place else position
-        if len(doc.keys(op)) != len(OP_COLUMNS) + with_place:
-            values[0] = f"{values[0]} (with other columns than v1's: {', '.join(doc.keys(op))})"
+        if doc.length(op) != len(OP_COLUMNS) + with_place:
+            values[0] = f"{values[0]!s} (with other columns than v1's: {', '.join(doc.keys(op))})"
         yield (place if isinstance(place, int) else 0, *values)  # type: ignore[misc]  # damaged values stay as they are
 
 

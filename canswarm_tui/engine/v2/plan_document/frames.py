@@ -16,12 +16,14 @@ from typing import Any, BinaryIO, Final, cast
 from canswarm_tui.engine.v2.plan_document.files import file_errors
 
 _LENGTH: Final = struct.Struct(">Q")
+_PLAIN: Final = 0
+"""The version without references and interning: equal values are equal bytes."""
 CHUNK_ROWS: Final = 512
 
 
 def write_frame(stream: BinaryIO, value: object) -> None:
     """One value of plain types; the stream is flushed."""
-    data = marshal.dumps(cast(Any, value))
+    data = marshal.dumps(cast(Any, value), _PLAIN)
     stream.write(_LENGTH.pack(len(data)) + data)
     stream.flush()
 
@@ -44,7 +46,10 @@ def _exactly(stream: BinaryIO, size: int) -> bytes:
 
 
 class Spool:
-    """A scratch file of rows, written in chunks. It holds no file open, so there may be any number of them."""
+    """A scratch file of rows, written in chunks: the same rows and chunks are the same bytes.
+
+    It holds no file open between chunks, so there may be any number of them.
+    """
 
     def __init__(self, path: Path, chunk_rows: int = CHUNK_ROWS) -> None:
         self.path = path

@@ -28,6 +28,8 @@ class Lot:
     tasks: Path
     edges: Path
     op_count: int
+    task_count: int
+    edge_count: int
 
 
 def lay_out(
@@ -55,7 +57,9 @@ def lay_out(
             edges[target.part_of(thread_id)].add((parent, child))
     for spool in (*ops, *tasks, *edges):
         spool.flush()
-    return tuple(Lot(o.path, t.path, e.path, o.count) for o, t, e in zip(ops, tasks, edges, strict=True))
+    return tuple(
+        Lot(o.path, t.path, e.path, o.count, t.count, e.count) for o, t, e in zip(ops, tasks, edges, strict=True)
+    )
 
 
 def _spools(scratch: Path, kind: str, lots: int) -> list[Spool]:

@@ -16,6 +16,9 @@ class WriteJob:
     ops: str
     tasks: str
     edges: str
+    op_count: int
+    task_count: int
+    edge_count: int
     known_content: str = ""
     """If the input's digest is this and the file's is `known_sha256`, there is nothing to do."""
     known_sha256: str = ""
@@ -36,7 +39,7 @@ class WriteResult:
     heads: list[str]
     """Of the document as it will be. Empty where the job was skipped unseen: the index knows them."""
     content: str
-    """The digest of the spooled rows."""
+    """The digest of the spooled input."""
     peak_memory_bytes: int
 
 

@@ -130,6 +130,9 @@ def _write_job(target: PlanTarget, number: int, lot: Lot, known: Index | None) -
         str(lot.ops),
         str(lot.tasks),
         str(lot.edges),
+        lot.op_count,
+        lot.task_count,
+        lot.edge_count,
         entry.content if entry else "",
         entry.sha256 if entry else "",
     )
