@@ -8,7 +8,7 @@ settled with the target first.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 
@@ -42,26 +42,35 @@ class CopyPlan:
 
 @dataclass
 class _Totals:
+    already: Callable[[], int] = lambda: 0
     created: int = 0
     present: int = 0
-    unchanged: int = 0
+    met: int = 0
     conflicts: int = 0
     size_bytes: int = 0
     meter: Meter = field(default_factory=Meter)
+
+    @property
+    def unchanged(self) -> int:
+        return self.met + self.already()
 
     @property
     def done(self) -> int:
         return self.created + self.present + self.unchanged + self.conflicts
 
 
-def copy(source: Iterable[Record], sink: Sink, ctx: StepContext, plan: CopyPlan) -> Outcome:
+def copy(
+    source: Iterable[Record], sink: Sink, ctx: StepContext, plan: CopyPlan, already: Callable[[], int] = lambda: 0
+) -> Outcome:
     """Copy what of `source` (sorted by key) has no standing receipt yet; returns what was done.
+
+    A source that reads only what is pending (see `pending`) tells with `already` how many it has left out.
 
     Raises the sink's errors after its retries are used up, and `Stopped`; in both cases every acknowledged batch has
     its receipts. A record whose content has changed since its receipt is given to the sink again, which tells a
     conflict.
     """
-    totals = _Totals()
+    totals = _Totals(already)
     _settle_open(sink, ctx, plan, totals)
     batches = _batches(_without_receipt(source, ctx.journal, totals), sink)
     with ThreadPoolExecutor(plan.window, thread_name_prefix=f"copy-{ctx.step}") as workers:
@@ -215,7 +224,7 @@ def _settle_open(sink: Sink, ctx: StepContext, plan: CopyPlan, totals: _Totals) 
         totals.created += sum(r.fate is ReceiptFate.CREATED for r in receipts)
         totals.size_bytes += sum(r.size for r in receipts if r.fate is ReceiptFate.CREATED)
         # What was settled meets its receipt again when the source is read: don't count it twice.
-        totals.unchanged -= sum(r.fate is ReceiptFate.CREATED for r in receipts)
+        totals.met -= sum(r.fate is ReceiptFate.CREATED for r in receipts)
 
 
 def _receipts(batch: Batch, landed: Iterable[Landed]) -> Iterator[Receipt]:
@@ -278,12 +287,32 @@ def _without_receipt(source: Iterable[Record], journal: StepJournal, totals: _To
         while receipt is not None and receipt.key < record.key:
             receipt = next(receipts, None)
         if receipt is not None and receipt.key == record.key and _stands(receipt, record):
-            totals.unchanged += 1
+            totals.met += 1
             continue
         yield record
 
 
-def _stands(receipt: Receipt, record: Record) -> bool:
+class Pending:
+    """Of sorted (key, digest, size), those without a standing receipt; `left_out` counts the others as it goes."""
+
+    def __init__(self, wanted: Iterable[Wanted], journal: StepJournal) -> None:
+        self._wanted = wanted
+        self._journal = journal
+        self.left_out = 0
+
+    def __iter__(self) -> Iterator[Wanted]:
+        receipts = self._journal.receipts()
+        receipt = next(receipts, None)
+        for one in self._wanted:
+            while receipt is not None and receipt.key < one.key:
+                receipt = next(receipts, None)
+            if receipt is not None and receipt.key == one.key and _stands(receipt, one):
+                self.left_out += 1
+            else:
+                yield one
+
+
+def _stands(receipt: Receipt, record: Record | Wanted) -> bool:
     return receipt.fate is ReceiptFate.TARGET_KEPT or receipt.digest == record.digest
 
 

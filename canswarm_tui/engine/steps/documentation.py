@@ -115,7 +115,7 @@ def _export_plan(ctx: StepContext, folder: Path, files: dict[str, str]) -> tuple
 
 def _bad_task(row: BadRow) -> Finding:
     return Finding(
-        "documentation.bad_task", Level.WARNING, Kind.CONDITION, row.name, f"its row is not sound: {'; '.join(row.faults)}",
+        "documentation.bad_task", Level.WARNING, Kind.CONDITION, row.name, "; ".join(row.faults),
         "it is left out of the export; tasks are derived from ops, which are migrated",
     )  # fmt: skip
 
@@ -196,6 +196,6 @@ def _sha256(path: Path) -> str:
 
 def _lost(path: Path) -> Finding:
     return Finding(
-        "documentation.changed", Level.WARNING, Kind.DIFFERENCE, str(path), "the exported file is missing or has changed",
+        "documentation.changed", Level.WARNING, Kind.DIFFERENCE, str(path), "this export is missing or has changed",
         "run the step again: it writes it anew",
     )  # fmt: skip

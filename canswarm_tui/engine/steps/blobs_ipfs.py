@@ -1,0 +1,238 @@
+"""Blobs: MinIO → IPFS. Read from MinIO, hashed on the way, sent in archives of predicted CIDs, pinned, and read back.
+
+A blob up to 2 MiB has a CID that follows from its v1 hash; the CIDs of larger ones are kept in etcd under
+`/swarm/cas/<sha256>` for v2 to look up, and all of them in the exported map.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from canswarm_tui.engine.context import StepContext
+from canswarm_tui.engine.records import Record, Wanted
+from canswarm_tui.engine.spool import Spool
+from canswarm_tui.engine.step import Comparison, Finding, Kind, Level, Outcome, Progress, Verdict
+from canswarm_tui.engine.steps.blobs_minio import sound_blobs
+from canswarm_tui.engine.steps.keyed import Findings, SetDigest, SetName, compare_keyed
+from canswarm_tui.engine.text import bytes_text, shown
+from canswarm_tui.engine.transfer import CopyPlan, Pending, copy, undo
+from canswarm_tui.engine.v2.blobs_ipfs import IpfsSink, pinned_batches
+from canswarm_tui.engine.v2.blobs_minio_reader import ReadBlob, read_many
+from canswarm_tui.engine.v2.cid import Cid
+from canswarm_tui.engine.v2.decisions import cas_map_sink
+from canswarm_tui.engine.v2.etcd_client import EtcdClient
+from canswarm_tui.engine.v2.ipfs_reader import BlobRead, ManifestLost, read_back
+from canswarm_tui.engine.v2.kubo import KuboApi
+from canswarm_tui.engine.v2.s3_client import S3Client
+from canswarm_tui.engine.v2.unixfs import RAW_LIMIT
+
+NAME = SetName("blobs", "blob", "IPFS", "by content")
+MAP_NAME = SetName("large blobs", "cid", "etcd's map of CIDs", "by content")
+PLAN = CopyPlan("blobs", "blob", "IPFS", window=2)
+MAP_PLAN = CopyPlan("CIDs of large blobs", "cid", "etcd", window=1)
+MAP_STEP = "blobs-ipfs-map"
+"""The journal's name for the map's receipts."""
+SPOOL_AT_ONCE = 1000
+
+
+class BlobsToIpfs:
+    """Source: the objects that the step before has brought to MinIO; target: a Kubo node, and etcd for the map."""
+
+    def plan(self, ctx: StepContext) -> tuple[str, ...]:
+        digest = SetDigest()
+        pending = sum(1 for _ in Pending(_arrived(ctx, digest), ctx.journal))
+        return (
+            f"read {pending:,} of {digest.records:,} blobs ({bytes_text(digest.size_bytes)} in all) from MinIO, import"
+            f" them at {ctx.settings.ipfs.api} as CIDv1 with raw leaves, and pin them under names of this run",
+            "write the CIDs of blobs over 2 MiB to etcd under /swarm/cas/, only where the key is absent",
+            f"the set of blobs that are in MinIO has digest {digest.text()}",
+        )
+
+    def check(self, ctx: StepContext) -> Iterable[Finding]:
+        """MinIO and Kubo answer, and Kubo is the node that this run began with."""
+        with KuboApi(ctx.settings.ipfs) as api:
+            ctx.journal.pin("ipfs.peer_id", api.facts().peer_id)
+        return ()
+
+    def run(self, ctx: StepContext) -> Outcome:
+        findings = Findings(ctx)
+        pending = Pending(_arrived(ctx, SetDigest()), ctx.journal)
+        total = ctx.journal.sibling("blobs-minio").count_receipts()
+        with S3Client(ctx.settings.s3, ctx.settings.engine.workers * 2) as client, KuboApi(ctx.settings.ipfs) as api:
+            source = _read(ctx, client, pending, findings)
+            outcome = copy(source, IpfsSink(api), ctx, replace(PLAN, total=total), lambda: pending.left_out)
+            findings.flush()
+        large = _write_map(ctx)
+        exported = _export_map(ctx)
+        summary = outcome.summary if not large else f"{outcome.summary}; {large}"
+        return replace(
+            outcome, quarantined=findings.counts[Kind.QUARANTINE], summary=summary, figures={"CIDs exported": exported}
+        )
+
+    def verify(self, ctx: StepContext) -> Verdict:
+        """Every pinned archive of this run exported, every blob put together and hashed, beside the site's files."""
+        findings, size = Findings(ctx), 0
+        with KuboApi(ctx.settings.ipfs) as api, Spool(ctx.scratch) as spool:
+            for root_size in _read_back(ctx, api, spool, findings):
+                size += root_size
+            verdict = compare_keyed(
+                ctx, sound_blobs(ctx, findings), spool.items(), NAME, value_text=_told, size_bytes=lambda: size
+            )
+            findings.flush()
+        pinned = verdict.comparisons[0]
+        map_comparison, differences = _verify_map(ctx)
+        comparisons: tuple[Comparison, ...] = (pinned,) if map_comparison is None else (pinned, map_comparison)
+        return replace(verdict, comparisons=comparisons, differences=verdict.differences + differences)
+
+    def undo(self, ctx: StepContext) -> Outcome:
+        """Take this run's pins and map entries away; blocks go when the operator collects garbage, never by us."""
+        with KuboApi(ctx.settings.ipfs) as api:
+            outcome = undo(IpfsSink(api), ctx, PLAN)
+            for batch in pinned_batches(api, ctx.journal.run_id):
+                api.unpin(batch.root)
+        if ctx.journal.sibling(MAP_STEP).count_receipts():
+            with _map(ctx) as (map_ctx, client):
+                undo(cas_map_sink(client), map_ctx, MAP_PLAN)
+        (ctx.folder / "exports" / "ipfs-cids.csv").unlink(missing_ok=True)
+        return replace(
+            outcome, summary=f"{outcome.summary}: unpinned; the node's own garbage collection frees the space"
+        )
+
+
+def _arrived(ctx: StepContext, digest: SetDigest) -> Iterator[Wanted]:
+    """What the step before has in MinIO, by its receipts, sorted by name."""
+    for receipt in ctx.journal.sibling("blobs-minio").receipts():
+        digest.add(receipt.key, receipt.digest, receipt.size)
+        yield Wanted(receipt.key, receipt.digest, receipt.size)
+
+
+def _read(ctx: StepContext, client: S3Client, pending: Iterable[Wanted], findings: Findings) -> Iterator[Record]:
+    """The pending blobs as MinIO returns them, hashed; what is missing or different there becomes a finding."""
+    folder = ctx.scratch / "large"
+    folder.mkdir(exist_ok=True)
+    keys = (wanted.key for wanted in pending)
+    workers = ctx.settings.engine.workers
+    for blob in read_many(client, keys, workers=workers, inline_bytes=RAW_LIMIT, folder=folder):
+        ctx.stop.check()
+        record = _record(blob)
+        if record is None:
+            findings.add(_unsound(blob))
+        else:
+            yield record
+
+
+def _record(blob: ReadBlob) -> Record | None:
+    if blob.digest is None or blob.digest.hex().encode() != blob.key or blob.body is None:
+        return None
+    return Record(blob.key, blob.digest, blob.size, blob.body)
+
+
+def _unsound(blob: ReadBlob) -> Finding:
+    happened = "it is missing in MinIO" if blob.digest is None else f"MinIO's content hashes to {blob.digest.hex()}"
+    return Finding(
+        "blob.unsound_in_minio", Level.WARNING, Kind.QUARANTINE, shown(blob.key), happened,
+        "run `canswarm-tui verify blobs-minio`, then run blobs-minio and this step again",
+    )  # fmt: skip
+
+
+def _read_back(ctx: StepContext, api: KuboApi, spool: Spool, findings: Findings) -> Iterator[int]:
+    """Fill the spool with (name, digest read back) of all that this run has pinned; yields the bytes of each blob."""
+    waiting: list[tuple[bytes, bytes]] = []
+    troubled: list[tuple[bytes, bytes]] = []
+    done = 0
+    for batch in pinned_batches(api, ctx.journal.run_id):
+        ctx.stop.check()
+        try:
+            for blob in read_back(api, batch.root):
+                done += 1
+                entry = (blob.digest.hex().encode(), blob.digest if blob.intact else _trouble(blob))
+                (waiting if blob.intact else troubled).append(entry)
+                if len(waiting) >= SPOOL_AT_ONCE:
+                    spool.put_many(waiting)
+                    waiting.clear()
+                    ctx.stop.check()
+                    ctx.progress(Progress("reading back from IPFS", done, None))
+                yield blob.size
+        except ManifestLost as exc:
+            findings.add(_lost_manifest(batch.root, exc))
+    spool.put_many(waiting)
+    # A blob may be pinned twice, once damaged: the sound one counts, and was put first.
+    spool.put_many(troubled)
+
+
+def _trouble(blob: BlobRead) -> bytes:
+    return b"!" + blob.problem.encode()
+
+
+def _told(value: bytes) -> str:
+    return value[1:].decode("utf-8", "replace") if value.startswith(b"!") else value.hex()
+
+
+def _lost_manifest(root: Cid, exc: ManifestLost) -> Finding:
+    return Finding(
+        "blob.manifest_lost", Level.WARNING, Kind.DIFFERENCE, str(root), exc.happened,
+        "run the step again: it brings what is missing; then verify",
+    )  # fmt: skip
+
+
+@contextmanager
+def _map(ctx: StepContext) -> Iterator[tuple[StepContext, EtcdClient]]:
+    """The context whose receipts are those of the map, and etcd."""
+    client = EtcdClient(ctx.settings.etcd)
+    try:
+        yield replace(ctx, journal=ctx.journal.sibling(MAP_STEP)), client
+    finally:
+        client.close()
+
+
+def _large(ctx: StepContext) -> Iterator[tuple[bytes, bytes]]:
+    """(name, CID as text) of blobs over one raw block that have arrived, sorted."""
+    for receipt in ctx.journal.receipts():
+        if receipt.size > RAW_LIMIT:
+            yield receipt.key, receipt.place.encode()
+
+
+def _write_map(ctx: StepContext) -> str:
+    """Copy the large blobs' CIDs to etcd; a sentence about it, empty where there are none."""
+    if next(_large(ctx), None) is None:
+        return ""
+    records = (Record(key, hashlib.sha256(cid).digest(), len(cid), cid) for key, cid in _large(ctx))
+    with _map(ctx) as (map_ctx, client):
+        sink = cas_map_sink(client)
+        outcome = copy(records, sink, map_ctx, MAP_PLAN)
+        ctx.retry.call(lambda: sink.sweep(ctx.journal.run_id))
+        map_ctx.journal.sweep_out(ctx.verb, ctx.sweep)
+    return outcome.summary
+
+
+def _verify_map(ctx: StepContext) -> tuple[Comparison | None, int]:
+    if next(_large(ctx), None) is None:
+        return None, 0
+    with _map(ctx) as (map_ctx, client):
+        found = ((entry.key, entry.value) for entry in cas_map_sink(client).scan())
+        verdict = compare_keyed(map_ctx, _large(ctx), found, MAP_NAME, value_text=shown)
+        map_ctx.journal.sweep_out(ctx.verb, ctx.sweep)
+    return verdict.comparisons[0], verdict.differences
+
+
+def _export_map(ctx: StepContext) -> int:
+    """Write `exports/ipfs-cids.csv`: every v1 hash with its CID and size; returns how many."""
+    path = ctx.folder / "exports" / "ipfs-cids.csv"
+    path.parent.mkdir(exist_ok=True, mode=0o700)
+    partial = path.with_suffix(".partial")
+    count = 0
+    with partial.open("w", newline="", encoding="ascii") as file:
+        writer = csv.writer(file)
+        writer.writerow(("sha256", "cid", "size_bytes"))
+        for count, receipt in enumerate(ctx.journal.receipts(), 1):  # noqa: B007 - the last one is the number
+            writer.writerow((receipt.key.decode(), receipt.place, receipt.size))
+        file.flush()
+        os.fsync(file.fileno())
+    Path(partial).replace(path)
+    return count

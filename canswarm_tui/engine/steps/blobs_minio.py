@@ -1,0 +1,176 @@
+"""Blobs: files → MinIO. Each file is read and hashed on its way; what does not hash to its name stays behind, named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from canswarm_tui.engine.context import StepContext
+from canswarm_tui.engine.records import Record, Wanted
+from canswarm_tui.engine.step import Finding, Kind, Level, Outcome, Verdict
+from canswarm_tui.engine.steps.keyed import Findings, SetDigest, SetName, compare_keyed
+from canswarm_tui.engine.text import bytes_text, shown
+from canswarm_tui.engine.transfer import CopyPlan, Pending, copy, undo
+from canswarm_tui.engine.v1 import blobs as v1
+from canswarm_tui.engine.v2.blobs_minio import BlobSink
+from canswarm_tui.engine.v2.blobs_minio_reader import read_many
+from canswarm_tui.engine.v2.s3_client import S3Client
+from canswarm_tui.engine.v2.s3_facts import (
+    ensure_bucket,
+    is_blob_name,
+    remove_empty_bucket,
+    server_facts,
+    supports_snowball,
+)
+
+NAME = SetName("blobs", "blob", "MinIO", "by content")
+PLAN = CopyPlan("blobs", "blob", "MinIO", window=2)
+INLINE_BYTES = 1 << 20
+"""Larger files are streamed instead of held."""
+
+
+class BlobsToMinio:
+    """Source: v1's content store; target: one bucket, object name = the SHA-256."""
+
+    def plan(self, ctx: StepContext) -> tuple[str, ...]:
+        digest, pending = SetDigest(), 0
+        standing = Pending(_named(ctx, digest), ctx.journal)
+        for _ in standing:
+            ctx.stop.check()
+            pending += 1
+        settings = ctx.settings.s3
+        return (
+            f"create the bucket {settings.bucket} at {settings.endpoint} where it is absent",
+            f"create {pending:,} of {digest.records:,} objects there ({bytes_text(digest.size_bytes)} in all),"
+            " only where the name is absent and the file hashes to its name",
+            f"the set of blobs has digest {digest.text()}",
+        )
+
+    def check(self, ctx: StepContext) -> Iterable[Finding]:
+        """The endpoint answers, and is the one that this run began with."""
+        ctx.journal.pin("s3.bucket", ctx.settings.s3.bucket)
+        with S3Client(ctx.settings.s3) as client:
+            server_facts(client)
+        return ()
+
+    def run(self, ctx: StepContext) -> Outcome:
+        findings = Findings(ctx)
+        with S3Client(ctx.settings.s3, ctx.settings.engine.workers * 2) as client:
+            pending = Pending(_found(ctx, findings), ctx.journal)
+            sink = _sink(ctx, client)
+            plan = replace(PLAN, total=_inventoried(ctx))
+            outcome = copy(_loaded(ctx, pending, findings), sink, ctx, plan, lambda: pending.left_out)
+            findings.flush()
+        return replace(outcome, quarantined=findings.counts[Kind.QUARANTINE])
+
+    def verify(self, ctx: StepContext) -> Verdict:
+        """Every object read back and hashed, beside every file read and hashed again."""
+        findings, size = Findings(ctx), 0
+
+        def target(client: S3Client) -> Iterator[tuple[bytes, bytes]]:
+            nonlocal size
+            for blob in read_many(client, _names(client), workers=ctx.settings.engine.workers):
+                if blob.digest is not None:
+                    size += blob.size
+                    yield blob.key, blob.digest
+
+        with S3Client(ctx.settings.s3, ctx.settings.engine.workers * 2) as client:
+            verdict = compare_keyed(
+                ctx, sound_blobs(ctx, findings), target(client), NAME, total=_inventoried(ctx), size_bytes=lambda: size
+            )
+        findings.flush()
+        return verdict
+
+    def undo(self, ctx: StepContext) -> Outcome:
+        """Delete the objects that carry this run's tags, then the bucket, if this run made it and it is empty."""
+        with S3Client(ctx.settings.s3, ctx.settings.engine.workers * 2) as client:
+            outcome = undo(BlobSink(client, workers=ctx.settings.engine.workers), ctx, PLAN)
+            if ctx.journal.fact("made_bucket") and remove_empty_bucket(client):
+                ctx.journal.set_fact("made_bucket", False)
+                ctx.say(f"removed the bucket {client.bucket}, which this run had made")
+        return outcome
+
+
+def _sink(ctx: StepContext, client: S3Client) -> BlobSink:
+    """The bucket made where it is absent, and a snowball tried once; the journal remembers both."""
+    if ctx.retry.call(lambda: ensure_bucket(client)):
+        ctx.journal.set_fact("made_bucket", True)
+    packed = ctx.journal.fact("snowball")
+    if packed is None:
+        packed = ctx.retry.call(lambda: supports_snowball(client))
+        ctx.journal.set_fact("snowball", packed)
+    return BlobSink(client, workers=ctx.settings.engine.workers, snowball=bool(packed))
+
+
+def _named(ctx: StepContext, digest: SetDigest) -> Iterator[Wanted]:
+    for found in v1.walk(ctx.settings.site.cas_folder):
+        if isinstance(found, v1.Blob):
+            wanted = _wanted(found)
+            digest.add(wanted.key, wanted.digest, wanted.size)
+            yield wanted
+
+
+def _found(ctx: StepContext, findings: Findings) -> Iterator[Wanted]:
+    """The store's blobs by name, sorted; what is no blob becomes a finding."""
+    for found in v1.walk(ctx.settings.site.cas_folder):
+        ctx.stop.check()
+        if isinstance(found, v1.Oddity):
+            findings.add(odd(found))
+        else:
+            yield _wanted(found)
+
+
+def _loaded(ctx: StepContext, pending: Iterable[Wanted], findings: Findings) -> Iterator[Record]:
+    cas = ctx.settings.site.cas_folder
+    for wanted in pending:
+        record = v1.load(cas, v1.Blob(wanted.key.decode(), wanted.size, 0, 0), INLINE_BYTES)
+        if isinstance(record, v1.Oddity):
+            findings.add(odd(record))
+        else:
+            yield record
+
+
+def sound_blobs(ctx: StepContext, findings: Findings) -> Iterator[tuple[bytes, bytes]]:
+    """(name, digest) of every blob of the site that hashes to its name, sorted; the others become findings."""
+    for found in v1.inventory(ctx.settings.site.cas_folder):
+        ctx.stop.check()
+        if isinstance(found, v1.Oddity):
+            findings.add(odd(found))
+        else:
+            yield found.name.encode(), bytes.fromhex(found.name)
+
+
+def odd(oddity: v1.Oddity) -> Finding:
+    """A quarantine; a crashed writer's leftover, which v1 never reads, is just a note."""
+    if oddity.fault is v1.BlobFault.LEFTOVER:
+        return Finding(
+            "blob.leftover",
+            Level.NOTE,
+            Kind.CONDITION,
+            shown(oddity.path),
+            oddity.happened,
+            "nothing: v1 never reads it",
+        )
+    return Finding(
+        f"blob.{oddity.fault.value}", Level.WARNING, Kind.QUARANTINE, shown(oddity.path),
+        f"it is no sound blob: {oddity.happened}",
+        "restore it from a copy and run the step again, or accept it with a reason: it is not migrated",
+    )  # fmt: skip
+
+
+def _wanted(blob: v1.Blob) -> Wanted:
+    return Wanted(blob.name.encode(), bytes.fromhex(blob.name), blob.size)
+
+
+def _names(client: S3Client) -> Iterator[bytes]:
+    """Names of objects that can be blobs, sorted; others are nobody's business here."""
+    for name, _, _ in client.listed():
+        if is_blob_name(name):
+            yield name.encode()
+
+
+def _inventoried(ctx: StepContext) -> int | None:
+    """How many blobs preflight counted; None where it has not."""
+    inventory = ctx.journal.sibling("preflight").fact("inventory")
+    count = inventory.get("blobs") if isinstance(inventory, dict) else None
+    return count if isinstance(count, int) else None
