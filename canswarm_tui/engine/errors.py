@@ -40,7 +40,7 @@ class EngineError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.subject}: {self.happened}. {self.remedy}"
+        return f"{self.subject}: {self.happened.rstrip('.')}. {self.remedy}"
 
 
 class SettingsError(EngineError):

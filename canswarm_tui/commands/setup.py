@@ -1,0 +1,132 @@
+"""`init`: asks for settings or takes them, tests each connection, and writes the file with mode 0600."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+import tomli_w
+
+from canswarm_tui.commands.face import Face, common
+from canswarm_tui.engine.errors import ExitCode, SettingsError
+from canswarm_tui.engine.probe import Probe, probe
+from canswarm_tui.engine.settings_file import default_file, env_name, known_keys, load_settings, secret_keys
+from canswarm_tui.engine.text import shown
+
+ASKED = (
+    "site.root", "site.redis_url", "site.redis_password", "site.nats_url", "etcd.endpoints", "etcd.user",
+    "etcd.password", "s3.endpoint", "s3.access_key", "s3.secret_key", "s3.bucket", "ipfs.api", "ipfs.token",
+    "opa.url", "opa.token", "backup.dir",
+)  # fmt: skip
+"""What is asked for; every other setting may be set with --set or written into the file."""
+_TESTED = ("redis", "nats", "etcd", "minio", "ipfs", "opa")
+
+
+@click.command()
+@click.option("--out", metavar="FILE", help="the file to write; default: canswarm.toml in the config folder")
+@click.option("--yes", is_flag=True, help="don't ask: take flags and environment, and replace a file that is there")
+@click.option(
+    "--secret", "secrets", multiple=True, metavar="KEY=WHERE", help="env:NAME or file:PATH; never the secret itself"
+)
+@common
+def init(face: Face, out: str | None, yes: bool, secrets: tuple[str, ...]) -> int:
+    """Ask for the settings (or take --set and --secret), test each connection, and write the settings file."""
+    path = Path(out) if out else face.config or default_file()
+    values = {**_now(face), **face.flags, **dict(_where(s) for s in secrets)}
+    if not yes:
+        if not sys.stdin.isatty():
+            raise SettingsError("init", "nobody is there to ask", "give --set and --secret, and --yes")
+        values = _ask(values)
+        if path.exists():
+            face.confirm(f"Replace {path}?", yes=False)
+    _write(path, values)
+    os.environ["CANSWARM_CONFIG"] = str(path)
+    settings = load_settings(path).settings
+    probes = [probe(name, settings) for name in _TESTED]
+    for one in probes:
+        _tell(face, one)
+    face.write(f"wrote {path} (mode 0600)")
+    code = ExitCode.UNREACHABLE if any(p.error for p in probes) else ExitCode.DONE
+    answers = {p.name: None if p.error is None else str(p.error) for p in probes}
+    return face.answer(code, {"file": str(path), "connections": answers})
+
+
+def _now(face: Face) -> dict[str, str]:
+    """What file and environment say now, secrets only as where they are."""
+    values: dict[str, str] = {}
+    if face.config is not None and face.config.exists():
+        table = tomllib.loads(face.config.read_text())
+        values |= {key: value for key, value in _flat(table) if key in known_keys()}
+    for key in known_keys():
+        name = env_name(key)
+        if name in os.environ:
+            values[key] = f"env:{name}" if key in secret_keys() else os.environ[name]
+    return values
+
+
+def _ask(values: dict[str, str]) -> dict[str, str]:
+    answers = dict(values)
+    for key in ASKED:
+        secret = key in secret_keys()
+        hint = " (env:NAME, file:PATH, or the secret itself)" if secret else ""
+        text = f"{key} — {known_keys()[key]}{hint}"
+        given = click.prompt(text, default=values.get(key, ""), hide_input=secret and key not in values, err=True)
+        if given:
+            answers[key] = given
+        else:
+            answers.pop(key, None)
+    return answers
+
+
+def _where(text: str) -> tuple[str, str]:
+    key, equals, where = text.partition("=")
+    if key not in secret_keys() or not equals:
+        raise SettingsError(
+            text.partition("=")[0], "that is no secret setting", f"the secrets are {', '.join(sorted(secret_keys()))}"
+        )
+    if not where.startswith(("env:", "file:")):
+        raise SettingsError(key, "a secret is never a flag", "say where it is: env:NAME or file:PATH")
+    return key, where
+
+
+def _write(path: Path, values: dict[str, str]) -> None:
+    tree: dict[str, Any] = {}
+    for key, value in values.items():
+        *groups, name = key.split(".")
+        branch = tree
+        for group in groups:
+            branch = branch.setdefault(group, {})
+        branch[name] = value
+    partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        partial.unlink(missing_ok=True)
+        partial.touch(mode=0o600)
+        partial.write_text(tomli_w.dumps(tree))
+        load_settings(partial)
+        partial.replace(path)
+    except OSError as exc:
+        raise SettingsError(str(path), f"it can't be written: {exc.strerror}", "name another file with --out") from exc
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _tell(face: Face, one: Probe) -> None:
+    if one.error is None:
+        face.write(f"✓ {one.name}: {one.address} answers ({one.took_ms:.0f} ms)")
+    else:
+        face.write(f"✗ {one.name}: {shown(str(one.error))}")
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for name, value in table.items():
+        if isinstance(value, dict):
+            found += _flat(value, f"{prefix}{name}.")
+        else:
+            found.append((f"{prefix}{name}", ",".join(map(str, value)) if isinstance(value, list) else str(value)))
+    return found
