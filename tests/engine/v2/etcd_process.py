@@ -20,6 +20,7 @@ from canswarm_tui.engine.settings import EtcdSettings
 from canswarm_tui.engine.v2.etcd_client import EtcdClient
 from canswarm_tui.engine.v2.etcd_stubs import rpc
 from canswarm_tui.sandbox.binaries import ensure
+from tests.frozen import wait_frozen
 
 
 class EtcdProcess:
@@ -70,6 +71,7 @@ class EtcdProcess:
 
     def freeze(self) -> None:
         os.kill(self.pid, signal.SIGSTOP)
+        wait_frozen(self.pid)
 
     def thaw(self) -> None:
         os.kill(self.pid, signal.SIGCONT)

@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 
 from canswarm_tui.sandbox.binaries import ensure
+from tests.frozen import wait_frozen
 
 _QUIET = {
     "Bootstrap": [],
@@ -73,6 +74,7 @@ class KuboProcess:
     def freeze(self) -> None:
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        wait_frozen(self._process.pid)
 
     def thaw(self) -> None:
         assert self._process is not None

@@ -14,6 +14,7 @@ from canswarm_tui.engine.v2.policy.source import load_source
 from canswarm_tui.sandbox import process
 from canswarm_tui.sandbox.servers import Server
 from tests.engine.v2.policy.inputs import EVERY_REASON, need
+from tests.frozen import wait_frozen
 
 
 @pytest.fixture
@@ -81,6 +82,7 @@ def test_a_frozen_server_times_out_and_a_dead_one_is_unreachable(private_opa: Se
     with OpaClient(OpaSettings(url=private_opa.endpoint, timeout_s=0.4)) as client:
         client.check_health()
         process.send(private_opa.running, signal.SIGSTOP)
+        wait_frozen(private_opa.running.pid)
         with pytest.raises(Unreachable, match="in time"):
             client.decide(need())
         process.send(private_opa.running, signal.SIGCONT)
