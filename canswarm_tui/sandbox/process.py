@@ -40,7 +40,10 @@ def is_alive(process: Running) -> bool:
     child = _children.get(process.pid)
     if child is not None and child.poll() is not None:
         return False
-    return start_time(process.pid) == process.started
+    alive = start_time(process.pid) == process.started
+    if child is not None and not alive:
+        child.wait()
+    return alive
 
 
 def stop(process: Running, timeout_s: float = 10.0) -> None:

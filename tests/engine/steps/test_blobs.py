@@ -1,0 +1,174 @@
+"""Blobs on a real MinIO and a real Kubo: every size that matters, damage left behind by name, undone exactly."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from canswarm_tui.engine.errors import ExitCode
+from canswarm_tui.engine.journal import ReceiptFate, StepState
+from canswarm_tui.engine.settings import EtcdSettings, IpfsSettings, S3Settings, Settings, SiteSettings
+from canswarm_tui.engine.step import Kind
+from canswarm_tui.engine.v2.cid import Cid
+from canswarm_tui.engine.v2.kubo import KuboApi
+from canswarm_tui.engine.v2.s3_client import S3Client
+from canswarm_tui.sandbox.servers import Server
+from tests.engine.steps.running import Bench, without_needs
+
+SIZES = (0, 1, 1024, 128 * 1024, 128 * 1024 + 1, 262_144, 1 << 20, (1 << 20) + 1, 2 << 20, (2 << 20) + 1, 5_000_000)
+STEPS = ("blobs-minio", "blobs-ipfs")
+
+
+def put_blob(root: Path, content: bytes) -> str:
+    name = hashlib.sha256(content).hexdigest()
+    path = root / ".cas" / "sha256" / name[:2] / name[2:4] / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return name
+
+
+@pytest.fixture
+def bench(
+    v1_site: Path,
+    minio: Server,
+    ipfs_api: str,
+    etcd_endpoint: str,
+    unique_bucket: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Bench:
+    without_needs(monkeypatch)
+    for size in SIZES:
+        put_blob(v1_site, os.urandom(size))
+    return Bench(
+        Settings(
+            site=SiteSettings(root=v1_site),
+            s3=S3Settings(
+                endpoint=minio.endpoint,
+                access_key=SecretStr(minio.access_key),
+                secret_key=SecretStr(minio.secret_key),
+                bucket=unique_bucket,
+            ),
+            ipfs=IpfsSettings(api=ipfs_api),
+            etcd=EtcdSettings(endpoints=(etcd_endpoint,)),
+            state_dir=tmp_path / "state",
+        )
+    )
+
+
+@pytest.fixture
+def bucket(bench: Bench) -> Iterator[S3Client]:
+    with S3Client(bench.settings.s3) as client:
+        yield client
+
+
+def names(bench: Bench) -> set[str]:
+    root = bench.settings.site.require_root()
+    return {p.name for p in (root / ".cas").rglob("*") if p.is_file()}
+
+
+def test_every_size_goes_to_minio_and_on_to_ipfs_and_is_proved_in_both(bench: Bench, bucket: S3Client) -> None:
+    for step in STEPS:
+        assert bench.run(step).created == len(names(bench))
+        assert bench.record(step).state is StepState.PROVED
+    assert {name for name, _, _ in bucket.listed()} == names(bench)
+
+
+def test_the_exported_map_holds_the_cid_of_every_blob_and_a_small_one_follows_from_its_hash(bench: Bench) -> None:
+    for step in STEPS:
+        bench.run(step)
+    with (bench.runner().place.folder / "exports" / "ipfs-cids.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["sha256"] for row in rows} == names(bench)
+    small = [row for row in rows if int(row["size_bytes"]) <= 2 << 20]
+    assert all(row["cid"] == str(Cid.raw(bytes.fromhex(row["sha256"]))) for row in small)
+    with KuboApi(bench.settings.ipfs) as api:
+        for row in rows:
+            content = b"".join(api.cat(Cid.parse(row["cid"])))
+            assert hashlib.sha256(content).hexdigest() == row["sha256"]
+
+
+def test_a_second_run_writes_nothing_and_a_new_blob_is_all_that_a_third_writes(bench: Bench, bucket: S3Client) -> None:
+    for step in STEPS:
+        bench.run(step)
+    written = {o.object_name: o.last_modified for o in bucket.api.list_objects(bucket.bucket)}
+    for step in STEPS:
+        assert bench.run(step).created == 0
+    put_blob(bench.settings.site.require_root(), b"a new one")
+    for step in STEPS:
+        outcome = bench.run(step)
+        assert (outcome.created, outcome.unchanged) == (1, len(written))
+    after = {o.object_name: o.last_modified for o in bucket.api.list_objects(bucket.bucket)}
+    assert {name: at for name, at in after.items() if name in written} == written
+
+
+def test_a_blob_that_does_not_hash_to_its_name_stays_behind_by_name(bench: Bench, bucket: S3Client) -> None:
+    root = bench.settings.site.require_root()
+    bad = put_blob(root, b"will rot")
+    path = root / ".cas" / "sha256" / bad[:2] / bad[2:4] / bad
+    path.write_bytes(b"has rotted")
+    (path.parent / "tmpabc").write_bytes(b"left behind")
+    assert bench.runner().run(["blobs-minio"]).exit_code is ExitCode.ATTENTION
+    waiting = [f.finding for f in bench.findings("blobs-minio") if f.wants_decision]
+    assert [(f.kind, f.code) for f in waiting] == [(Kind.QUARANTINE, "blob.wrong_hash")]
+    assert bad in waiting[0].subject
+    assert bad not in {name for name, _, _ in bucket.listed()}
+
+
+def test_an_object_with_other_content_under_a_blob_name_is_a_conflict_and_stays(
+    bench: Bench, bucket: S3Client, tmp_path: Path
+) -> None:
+    name = put_blob(bench.settings.site.require_root(), b"ours")
+    bucket.api.make_bucket(bucket.bucket)
+    theirs = tmp_path / "theirs"
+    theirs.write_bytes(b"theirs")
+    bucket.api.fput_object(bucket.bucket, name, str(theirs))
+    assert bench.runner().run(["blobs-minio"]).exit_code is ExitCode.ATTENTION
+    (stored,) = [f for f in bench.findings("blobs-minio") if f.wants_decision]
+    assert (stored.finding.kind, stored.finding.subject) == (Kind.CONFLICT, name)
+    answer = bucket.api.get_object(bucket.bucket, name)
+    assert answer.read() == b"theirs"
+    answer.close()
+    answer.release_conn()
+
+
+def test_an_object_that_vanishes_from_minio_is_named_and_the_next_run_brings_it_back(
+    bench: Bench, bucket: S3Client
+) -> None:
+    bench.run("blobs-minio")
+    lost = sorted(names(bench))[3]
+    bucket.api.remove_object(bucket.bucket, lost)
+    assert bench.verify("blobs-minio").differences == 1
+    assert [f.finding.subject for f in bench.findings("blobs-minio") if f.wants_decision] == [lost]
+    assert bench.run("blobs-minio").created == 1
+    assert bench.record("blobs-minio").state is StepState.PROVED
+
+
+def test_a_pin_that_somebody_takes_away_is_found_and_the_next_run_brings_the_blobs_back(bench: Bench) -> None:
+    for step in STEPS:
+        bench.run(step)
+    with KuboApi(bench.settings.ipfs) as api:
+        run_id = bench.runner_run_id()
+        ours = [p for p in api.pins("recursive", run_id) if p.name.startswith(run_id)]
+        api.unpin(Cid.parse(ours[0].cid))
+    assert bench.verify("blobs-ipfs").differences > 0
+    bench.run("blobs-ipfs")
+    assert bench.record("blobs-ipfs").state is StepState.PROVED
+
+
+def test_an_undo_removes_our_objects_pins_and_bucket_and_leaves_those_of_others(bench: Bench, bucket: S3Client) -> None:
+    for step in STEPS:
+        bench.run(step)
+    run_id = bench.runner_run_id()
+    bench.undo("blobs-ipfs")
+    with KuboApi(bench.settings.ipfs) as api:
+        assert not [p for p in api.pins("recursive", run_id) if p.name.startswith(run_id)]
+    bench.undo("blobs-minio")
+    assert not bucket.api.bucket_exists(bucket.bucket)
+    assert bench.count_receipts("blobs-minio", (ReceiptFate.CREATED,)) == 0

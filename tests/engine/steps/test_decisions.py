@@ -1,0 +1,171 @@
+"""Decisions on real Redis and etcd: copied once, compared byte for byte, conflicts left alone, undone exactly."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from canswarm_tui.engine.errors import ExitCode
+from canswarm_tui.engine.journal import StepState
+from canswarm_tui.engine.settings import EtcdSettings, Settings, SiteSettings
+from canswarm_tui.engine.step import Keep, Kind
+from canswarm_tui.engine.v2.decisions import EtcdSink, decision_sink
+from canswarm_tui.engine.v2.etcd_client import EtcdClient
+from tests.engine.steps.running import Bench, without_needs
+
+
+def decision(need_id: str, proposal: str = "p") -> bytes:
+    value = {
+        "need_id": need_id, "proposal_id": proposal, "epoch": 1, "lamport": 7, "k_plan": 1, "decider_id": "d",
+        "timestamp_ns": 2**60,
+    }  # fmt: skip
+    return json.dumps(value).encode()
+
+
+@pytest.fixture
+def site(v1_site: Path, clean_redis: str) -> Iterator[redis.Redis]:
+    client = redis.Redis.from_url(clean_redis)
+    for need in ("plain", "with:colon/and slash", "ünïcode", "default-need"):
+        client.set(f"decide:{need}", decision(need))
+    client.set("other:key", b"not ours")
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def bench(
+    site: redis.Redis,
+    v1_site: Path,
+    clean_redis: str,
+    etcd_endpoint: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Bench:
+    without_needs(monkeypatch)
+    prefix = f"/test/{tmp_path.name}/decide/"
+    return Bench(
+        Settings(
+            site=SiteSettings(root=v1_site, redis_url=clean_redis),
+            etcd=EtcdSettings(endpoints=(etcd_endpoint,), prefix=prefix),
+            state_dir=tmp_path / "state",
+        )
+    )
+
+
+@pytest.fixture
+def sink(bench: Bench) -> Iterator[EtcdSink]:
+    client = EtcdClient(bench.settings.etcd)
+    yield decision_sink(client, bench.settings.etcd)
+    client.close()
+
+
+def test_decisions_arrive_byte_for_byte_and_are_proved(bench: Bench, sink: EtcdSink) -> None:
+    assert bench.run("decisions").created == 4
+    assert {e.key.decode(): e.value for e in sink.scan()} == {
+        need: decision(need) for need in ("plain", "with:colon/and slash", "ünïcode", "default-need")
+    }
+    assert bench.record("decisions").state is StepState.PROVED
+
+
+def test_a_second_run_leaves_every_key_as_it_was_and_a_new_decision_is_all_that_a_third_writes(
+    bench: Bench, sink: EtcdSink, site: redis.Redis
+) -> None:
+    bench.run("decisions")
+    before = list(sink.scan())
+    assert bench.run("decisions").created == 0
+    assert list(sink.scan()) == before
+    site.set("decide:late", decision("late"))
+    outcome = bench.run("decisions")
+    assert (outcome.created, outcome.unchanged) == (1, 4)
+    assert [e for e in sink.scan() if e.key != b"late"] == before
+
+
+def test_a_key_that_is_no_decision_is_quarantined_by_name_and_the_rest_goes_on(bench: Bench, site: redis.Redis) -> None:
+    site.set("decide:bad", b"{not json")
+    site.lpush("decide:list", "x")
+    runner = bench.runner()
+    assert runner.run(["decisions"]).exit_code is ExitCode.ATTENTION
+    found = {f.finding.subject: f.finding.kind for f in bench.findings("decisions")}
+    assert found == {"decide:bad": Kind.QUARANTINE, "decide:list": Kind.QUARANTINE}
+    assert bench.record("decisions").state is StepState.NEEDS_ATTENTION
+    assert bench.record("decisions").verdict is not None
+
+
+def test_a_value_that_was_there_before_is_kept_and_shown_with_ours(
+    bench: Bench, sink: EtcdSink, site: redis.Redis
+) -> None:
+    theirs = decision("plain", "another proposal")
+    _put(sink, b"plain", theirs)
+    assert bench.runner().run(["decisions"]).exit_code is ExitCode.ATTENTION
+    (stored,) = bench.findings("decisions")
+    assert stored.finding.kind is Kind.CONFLICT
+    assert stored.finding.details["target"] == theirs.decode()
+    assert stored.finding.details["site"] == decision("plain").decode()
+    assert _value(sink, b"plain") == theirs
+
+
+@pytest.mark.parametrize("keep", list(Keep))
+def test_a_conflict_can_be_resolved_either_way_and_an_undo_puts_back_what_was_there(
+    bench: Bench, sink: EtcdSink, keep: Keep
+) -> None:
+    theirs = decision("plain", "another proposal")
+    _put(sink, b"plain", theirs)
+    bench.runner().run(["decisions"])
+    (stored,) = bench.findings("decisions")
+    assert bench.runner().resolve(stored, keep, "operator", "because").exit_code is ExitCode.DONE
+    assert _value(sink, b"plain") == (theirs if keep is Keep.TARGET else decision("plain"))
+    assert bench.runner().run(["decisions"]).exit_code is ExitCode.DONE
+    bench.undo("decisions")
+    assert {e.key: e.value for e in sink.scan()} == {b"plain": theirs}
+
+
+def test_what_somebody_deletes_from_etcd_is_a_difference_by_name_and_the_next_run_mends_it(
+    bench: Bench, sink: EtcdSink
+) -> None:
+    bench.run("decisions")
+    _delete(sink, "ünïcode".encode())
+    verdict = bench.verify("decisions")
+    assert (verdict.passed, verdict.differences) == (False, 1)
+    (stored,) = bench.findings("decisions")
+    assert (stored.finding.subject, stored.finding.code) == ("ünïcode", "decision.missing")
+    assert bench.run("decisions").created == 1
+    assert bench.record("decisions").state is StepState.PROVED
+
+
+def test_an_undo_leaves_what_others_have_changed_or_put_there(bench: Bench, sink: EtcdSink) -> None:
+    _put(sink, b"theirs", b"{}")
+    bench.run("decisions")
+    _put(sink, b"plain", b"changed since")
+    outcome = bench.undo("decisions")
+    assert (outcome.removed, outcome.conflicts) == (3, 1)
+    assert {e.key: e.value for e in sink.scan()} == {b"theirs": b"{}", b"plain": b"changed since"}
+
+
+def test_an_expiry_is_told_and_the_copy_has_none(bench: Bench, sink: EtcdSink, site: redis.Redis) -> None:
+    site.expire("decide:plain", 3600)
+    bench.run("decisions")
+    (stored,) = bench.findings("decisions")
+    assert (stored.finding.code, stored.finding.kind) == ("decision.expires", Kind.CONDITION)
+    assert all(e.lease == 0 for e in sink.scan())
+
+
+def _put(sink: EtcdSink, key: bytes, value: bytes) -> None:
+    from canswarm_tui.engine.v2.etcd_stubs import rpc
+
+    sink._client.write("Put", rpc.PutRequest(key=sink.prefix + key, value=value))
+
+
+def _delete(sink: EtcdSink, key: bytes) -> None:
+    from canswarm_tui.engine.v2.etcd_stubs import rpc
+
+    sink._client.write("DeleteRange", rpc.DeleteRangeRequest(key=sink.prefix + key))
+
+
+def _value(sink: EtcdSink, key: bytes) -> bytes:
+    found = sink.get(key)
+    assert found is not None
+    return found.value
