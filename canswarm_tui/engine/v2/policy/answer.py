@@ -6,6 +6,7 @@ Stands apart because OPA and WASM give the same JSON, and neither may be believe
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -55,6 +56,20 @@ def read_answers(value: object, count: int) -> list[Answer]:
     if not isinstance(value, list) or len(value) != count:
         return [MALFORMED] * count
     return [read_answer(one) for one in value]
+
+
+def batches(inputs: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """The inputs in order, cut to what one call takes; one that is larger travels alone."""
+    part: list[bytes] = []
+    size = 0
+    for one in inputs:
+        if part and (len(part) >= BATCH_RECORDS or size + len(one) > BATCH_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(one)
+        size += len(one) + 1
+    if part:
+        yield part
 
 
 def batch_input(inputs: list[bytes]) -> bytes:

@@ -51,10 +51,11 @@ payload_hash_ok if input.facts.payload_hash_valid == true
 
 policy_hash_ok if input.facts.policy_hash_current == true
 
-# The fact says that it is an integer: Rego can't tell 1 from 1.0.
+# The fact says that it was written as an integer: Rego can't tell 1 from 1.0.
 lamport_ok if {
 	input.facts.lamport_positive == true
 	is_number(input.envelope.lamport)
+	floor(input.envelope.lamport) == input.envelope.lamport
 	input.envelope.lamport > 0
 }
 

@@ -19,6 +19,7 @@ from canswarm_tui.engine.errors import WrongAnswer
 from canswarm_tui.engine.http import bearer, check_status, http_client, http_errors
 from canswarm_tui.engine.settings import OpaSettings
 from canswarm_tui.engine.v2.policy.answer import (
+    ALLOW,
     DECISION,
     DECISIONS,
     UNDEFINED,
@@ -114,6 +115,11 @@ class OpaClient:
         """One decision over one input (JSON); `UNDEFINED` where the server has none."""
         answer = self._json("POST", f"/v1/data/{DECISION}", b'{"input":' + input_text + b"}")
         return read_answer(answer["result"]) if "result" in answer else UNDEFINED
+
+    def allows(self, input_text: bytes) -> bool | None:
+        """What `allow` says, the path that the guide's code asks; None where it is undefined or no truth value."""
+        result = self._json("POST", f"/v1/data/{ALLOW}", b'{"input":' + input_text + b"}").get("result")
+        return result if isinstance(result, bool) else None
 
     def decide_batch(self, inputs: Sequence[bytes]) -> list[Answer]:
         """One decision for each input, in order, in one request."""

@@ -20,8 +20,6 @@ import opapywasm
 from canswarm_tui.engine.errors import Defect, EngineError, NoSpace, Refused, SettingsError, WrongAnswer
 from canswarm_tui.engine.records import Fate, Landed, Record, Removal, Wanted
 from canswarm_tui.engine.v2.policy.answer import (
-    BATCH_BYTES,
-    BATCH_RECORDS,
     DECISION,
     DECISIONS,
     ENTRYPOINTS,
@@ -29,6 +27,7 @@ from canswarm_tui.engine.v2.policy.answer import (
     Answer,
     Json,
     batch_input,
+    batches,
     read_answer,
     read_answers,
 )
@@ -85,20 +84,6 @@ class WasmPolicy:
         with wasm_errors():
             value = self._policy.evaluate(batch_input(part), DECISIONS)
         return [UNDEFINED] * len(part) if value is opapywasm.UNDEFINED else read_answers(value, len(part))
-
-
-def batches(inputs: Sequence[bytes]) -> Iterator[list[bytes]]:
-    """The inputs in order, cut to what one call takes; one that is larger travels alone."""
-    part: list[bytes] = []
-    size = 0
-    for one in inputs:
-        if part and (len(part) >= BATCH_RECORDS or size + len(one) > BATCH_BYTES):
-            yield part
-            part, size = [], 0
-        part.append(one)
-        size += len(one) + 1
-    if part:
-        yield part
 
 
 @contextmanager

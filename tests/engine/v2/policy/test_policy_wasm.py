@@ -12,9 +12,9 @@ import pytest
 from canswarm_tui.engine.errors import Defect, EngineError, WrongAnswer
 from canswarm_tui.engine.records import Fate, Record, Removal, Wanted
 from canswarm_tui.engine.settings import PolicySettings
-from canswarm_tui.engine.v2.policy.answer import ALLOWED, BATCH_BYTES, UNDEFINED, Answer, compact
+from canswarm_tui.engine.v2.policy.answer import ALLOWED, BATCH_BYTES, UNDEFINED, Answer, batches, compact
 from canswarm_tui.engine.v2.policy.opa_cli import OpaCli
-from canswarm_tui.engine.v2.policy.policy_wasm import PolicyFolder, WasmPolicy, batches, translated
+from canswarm_tui.engine.v2.policy.policy_wasm import PolicyFolder, WasmPolicy, translated
 from canswarm_tui.engine.v2.policy.source import load_source, shipped_wasm
 from canswarm_tui.sandbox.binaries import ensure
 from tests.engine.v2.policy.inputs import EVERY_REASON, need

@@ -1,0 +1,279 @@
+"""Every envelope of v1's audit log as a question to a policy engine, kept in a file that both policy steps share.
+
+Reading the log costs most of the time (each signature is checked, by several processes), so what it gives is kept in
+the run's folder: distinct inputs, and which envelopes have them. It is used again only while the log (size, time and
+SHA-256), the policy and every artifact that an envelope names are as they were.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final, Self
+
+from canswarm_tui.engine.context import StepContext
+from canswarm_tui.engine.errors import SiteUnreadable
+from canswarm_tui.engine.sqlite import sqlite_errors
+from canswarm_tui.engine.step import Progress
+from canswarm_tui.engine.steps.policy_input import decision_input, first_reason, from_mask, to_mask
+from canswarm_tui.engine.steps.policy_parity import Question
+from canswarm_tui.engine.text import shown
+from canswarm_tui.engine.v1.audit_line import AuditLine
+from canswarm_tui.engine.v1.audit_log import LogRange, cut, judge_range
+from canswarm_tui.engine.v1.blobs import blob_exists
+from canswarm_tui.engine.v1.envelope import Json, parse_json
+from canswarm_tui.engine.v1.policy import POLICIES, Policy, Reason, decide
+from canswarm_tui.engine.v1.site import log_file
+from canswarm_tui.engine.v1.workers import default_processes, ordered_map
+
+FILE: Final = "policy-envelopes.db"
+FORMAT: Final = 1
+_NAME_CHARS: Final = 200
+_PAGE: Final = 2000
+_SMALL_LOG_BYTES: Final = 8 << 20
+_ONLY_ARTIFACT: Final = to_mask((Reason.ARTIFACT_NOT_FOUND,))
+
+_SCHEMA: Final = """
+CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE input (digest BLOB PRIMARY KEY, body BLOB NOT NULL, reasons INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE envelope (identity BLOB PRIMARY KEY, input BLOB NOT NULL, reasons INTEGER NOT NULL, name TEXT NOT NULL,
+    line INTEGER NOT NULL, artifact TEXT, present INTEGER NOT NULL) WITHOUT ROWID;
+"""
+_INDEXES: Final = """
+CREATE INDEX envelope_input ON envelope (input);
+CREATE INDEX envelope_refused ON envelope (reasons, line) WHERE reasons <> 0;
+CREATE INDEX envelope_artifact ON envelope (artifact, present, line) WHERE artifact IS NOT NULL;
+"""
+
+Row = tuple[bytes, bytes, bytes, int, str, int, str | None, bool]
+"""identity, input digest, input, reasons as bits, name, line, artifact, whether that is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An envelope that v1's rules deny today."""
+
+    name: str
+    line: int
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LostArtifact:
+    """An artifact that envelopes name and v1's content store does not have."""
+
+    artifact: str
+    envelope: str
+    """The first that names it."""
+    line: int
+    times: int
+
+
+class Envelopes:
+    """The kept questions, opened read-only; close it, or use `with`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with sqlite_errors(str(path)):
+            self._db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, check_same_thread=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._db.close()
+
+    @property
+    def count(self) -> int:
+        """Distinct envelopes."""
+        return self._number("SELECT count(*) FROM envelope")
+
+    @property
+    def inputs(self) -> int:
+        """Distinct inputs."""
+        return self._number("SELECT count(*) FROM input")
+
+    @property
+    def lines(self) -> int:
+        """Lines of the log that carry an envelope, repetitions included."""
+        return int(self.about("lines"))
+
+    def about(self, name: str) -> str:
+        """What was noted about the file; empty where nothing was."""
+        with sqlite_errors(str(self._path)):
+            row = self._db.execute("SELECT value FROM about WHERE name = ?", (name,)).fetchone()
+        return "" if row is None else str(row[0])
+
+    def questions(self) -> Iterator[Question]:
+        """Each distinct input once, in the order of their digests; `name` is the digest in hex."""
+        sql = (
+            "SELECT digest, body, reasons, (SELECT count(*) FROM envelope WHERE input = digest) FROM input"
+            " WHERE digest > ? ORDER BY digest LIMIT ?"
+        )
+        after = b""
+        while rows := self._rows(sql, after, _PAGE):
+            for digest, body, reasons, times in rows:
+                yield Question(digest.hex(), body, from_mask(reasons), times)
+            after = rows[-1][0]
+
+    def named(self, question: Question) -> Iterator[tuple[str, int]]:
+        """(name, line) of the envelopes that have this input, in the log's order."""
+        sql = "SELECT name, line FROM envelope WHERE input = ? ORDER BY line"
+        yield from self._rows(sql, bytes.fromhex(question.name))
+
+    def refused(self, limit: int) -> list[Refused]:
+        """The first envelopes that v1 would refuse for more than a lost artifact."""
+        sql = "SELECT name, line, reasons FROM envelope WHERE reasons <> 0 AND reasons <> ? ORDER BY line LIMIT ?"
+        return [Refused(n, line, from_mask(bits).reasons) for n, line, bits in self._rows(sql, _ONLY_ARTIFACT, limit)]
+
+    def reasons(self) -> tuple[int, dict[str, int], dict[str, int]]:
+        """How many v1 would refuse; per reason, how many it applies to; per reason, how many it is the first for."""
+        applies = dict.fromkeys((reason.value for reason in Reason), 0)
+        first = dict(applies)
+        refused = 0
+        for bits, times in self._rows("SELECT reasons, count(*) FROM envelope WHERE reasons <> 0 GROUP BY reasons"):
+            answer = from_mask(bits)
+            refused += times
+            first[first_reason(answer)] += times
+            for reason in answer.reasons:
+                applies[reason] += times
+        return refused, applies, first
+
+    def lost_artifacts(self) -> Iterator[LostArtifact]:
+        """Sorted by hash."""
+        sql = (
+            "SELECT artifact, name, min(line), count(*) FROM envelope"
+            " WHERE artifact IS NOT NULL AND NOT present GROUP BY artifact ORDER BY artifact"
+        )
+        for artifact, name, line, times in self._rows(sql):
+            yield LostArtifact(artifact, name, line, times)
+
+    def artifacts(self) -> Iterator[tuple[str, bool]]:
+        """Every artifact named, and whether it was there when the log was read."""
+        sql = "SELECT DISTINCT artifact, present FROM envelope WHERE artifact IS NOT NULL"
+        yield from ((name, bool(present)) for name, present in self._rows(sql))
+
+    def _rows(self, sql: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]
+        with sqlite_errors(str(self._path)):
+            return self._db.execute(sql, values).fetchall()
+
+    def _number(self, sql: str) -> int:
+        return int(self._rows(sql)[0][0])
+
+
+def open_envelopes(ctx: StepContext) -> Envelopes:
+    """The kept questions where they still hold, else read from the log now. Raises `SiteUnreadable`, `Stopped`."""
+    policy = POLICIES[ctx.settings.policy.version]
+    log, cas, path = log_file(ctx.settings.site), ctx.settings.site.cas_folder, ctx.folder / FILE
+    stand = _stand(log, cas, policy)
+    if (kept := _kept(path, stand, cas)) is not None:
+        ctx.say(f"{kept.count:,} envelopes were read before, and neither log nor artifacts have moved")
+        return kept
+    partial_path = ctx.scratch / FILE
+    partial_path.unlink(missing_ok=True)
+    _build(ctx, log, cas, policy, partial_path, stand)
+    partial_path.replace(path)
+    return Envelopes(path)
+
+
+def rows_of_range(path: Path, cas: Path, policy_name: str, part: LogRange) -> tuple[list[Row], int]:
+    """The distinct envelopes of one range, and how many lines carry one; what a child process does."""
+    policy = POLICIES[policy_name]
+    seen: set[bytes] = set()
+    rows: list[Row] = []
+    lines = 0
+    judged = judge_range(path, cas, policy.current_hashes, part)
+    with path.open("rb") as file:
+        for line in judged:
+            if line.carried is None:
+                continue
+            lines += 1
+            if line.carried.identity not in seen:
+                seen.add(line.carried.identity)
+                file.seek(line.offset)
+                rows.append(_row(line, file.read(line.size), policy))
+    return rows, lines
+
+
+def _row(line: AuditLine, text: bytes, policy: Policy) -> Row:
+    carried = line.carried
+    assert carried is not None
+    value = parse_json(text)
+    envelope = value["payload"] if isinstance(value, dict) else None
+    body = decision_input(envelope, carried.facts)
+    digest = hashlib.blake2b(body, digest_size=16).digest()
+    name = shown(carried.id or f"line {line.number}", _NAME_CHARS)
+    artifact = _artifact(envelope) if carried.facts.artifact_named else None
+    reasons = to_mask(decide(carried.facts, policy).reasons)
+    return carried.identity, digest, body, reasons, name, line.number, artifact, carried.facts.artifact_present
+
+
+def _artifact(envelope: Json) -> str:
+    payload = envelope.get("payload") if isinstance(envelope, dict) else None
+    artifact = payload.get("artifact_hash") if isinstance(payload, dict) else None
+    return shown(artifact if isinstance(artifact, str) else json.dumps(artifact), _NAME_CHARS)
+
+
+def _build(ctx: StepContext, log: Path, cas: Path, policy: Policy, path: Path, stand: str) -> None:
+    size = log.stat().st_size
+    work = partial(rows_of_range, log, cas, policy.name)
+    processes = 1 if size <= _SMALL_LOG_BYTES else default_processes()
+    lines = 0
+    with sqlite_errors(str(path)), closing(sqlite3.connect(path, isolation_level=None)) as db:
+        for pragma in ("journal_mode=OFF", "synchronous=OFF"):
+            db.execute(f"PRAGMA {pragma}").fetchall()
+        db.executescript(_SCHEMA)
+        with closing(ordered_map(work, cut(log), processes)) as parts:
+            for rows, carried in parts:
+                ctx.stop.check()
+                _insert(db, rows)
+                lines += carried
+                ctx.progress(Progress("reading the audit log", lines, None, total_bytes=size))
+        db.executescript(_INDEXES)
+        db.executemany("INSERT INTO about VALUES (?, ?)", [("stand", stand), ("lines", str(lines))])
+
+
+def _insert(db: sqlite3.Connection, rows: list[Row]) -> None:
+    db.execute("BEGIN")
+    db.executemany("INSERT OR IGNORE INTO input VALUES (?, ?, ?)", [(row[1], row[2], row[3]) for row in rows])
+    db.executemany(
+        "INSERT OR IGNORE INTO envelope VALUES (?, ?, ?, ?, ?, ?, ?)", [(row[0], row[1], *row[3:]) for row in rows]
+    )
+    db.execute("COMMIT")
+
+
+def _stand(log: Path, cas: Path, policy: Policy) -> str:
+    """All that the questions depend on, but for the artifacts."""
+    try:
+        before = log.stat()
+        with log.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as exc:
+        raise SiteUnreadable(str(log), exc.strerror or str(exc), "check site.log_dir and its rights") from exc
+    about: dict[str, object] = {
+        "format": FORMAT, "log": str(log), "size": before.st_size, "mtime_ns": before.st_mtime_ns, "sha256": digest,
+        "cas": str(cas), "policy": policy.name, "current": sorted(policy.current_hashes),
+    }  # fmt: skip
+    return json.dumps(about, sort_keys=True)
+
+
+def _kept(path: Path, stand: str, cas: Path) -> Envelopes | None:
+    if not path.exists():
+        return None
+    kept = Envelopes(path)
+    try:
+        if kept.about("stand") == stand and all(blob_exists(cas, a) == there for a, there in kept.artifacts()):
+            return kept
+    except SiteUnreadable:
+        pass  # damaged, so it is read from the log again
+    kept.close()
+    return None

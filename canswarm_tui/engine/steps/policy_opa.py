@@ -1,0 +1,163 @@
+"""Policy: Python → OPA. Rules and data are published, read back, and held against v1's rules on every envelope."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from canswarm_tui.engine.context import StepContext
+from canswarm_tui.engine.errors import Blocked
+from canswarm_tui.engine.journal import Receipt, ReceiptFate
+from canswarm_tui.engine.step import Finding, Keep, Kind, Level, Outcome, Verdict
+from canswarm_tui.engine.steps.keyed import SetName, compare_keyed
+from canswarm_tui.engine.steps.policy_envelopes import open_envelopes
+from canswarm_tui.engine.steps.policy_parity import conformance_questions, in_batches
+from canswarm_tui.engine.steps.policy_publish import (
+    as_record,
+    copy_policy,
+    described,
+    examined,
+    opa_for,
+    set_digest,
+    source_of,
+)
+from canswarm_tui.engine.steps.policy_verdict import Engine, conformance, history, tell_history, verdict_of
+from canswarm_tui.engine.text import shown
+from canswarm_tui.engine.transfer import CopyPlan, undo
+from canswarm_tui.engine.v1.policy import POLICIES
+from canswarm_tui.engine.v2.policy.answer import MALFORMED, UNDEFINED, Answer
+from canswarm_tui.engine.v2.policy.opa_client import OpaClient
+from canswarm_tui.engine.v2.policy.policy_opa import OpaSink, records_of
+
+NAME: Final = SetName("policy documents", "policy", "OPA", "by content")
+PLAN: Final = CopyPlan("policy documents", "policy", "OPA", window=1)
+THREADS: Final = 4
+"""Batches in flight; OPA decides on all its cores, more threads only wait."""
+
+
+class PolicyToOpa:
+    """Source: our Rego or the operator's, with the data of the chosen version; target: the OPA server."""
+
+    def plan(self, ctx: StepContext) -> tuple[str, ...]:
+        source = source_of(ctx)
+        records = records_of(source)
+        with OpaClient(ctx.settings.opa) as client:
+            held = OpaSink(client).held([record.key for record in records])
+        pending = sum(held.get(record.key) != record.body for record in records)
+        return (
+            f"publish {pending} of {len(records)} policy documents to OPA {ctx.settings.opa.url}: {described(source)}",
+            f"the set of policy documents has digest {set_digest(records)}",
+        )
+
+    def check(self, ctx: StepContext) -> Iterable[Finding]:
+        """The server answers, the Rego can be read, and where it needs the opa program there is one."""
+        source = source_of(ctx)
+        opa_for(ctx, source)
+        with OpaClient(ctx.settings.opa) as client:
+            client.check_health()
+            version = client.version()
+        yield Finding(
+            "policy.opa_memory", Level.NOTE, Kind.CONDITION, ctx.settings.opa.url,
+            f"OPA {version} keeps what is published over its API in memory: a restart loses it",
+            "after a restart run this step again: it publishes what is missing; for good, give OPA a bundle",
+        )  # fmt: skip
+
+    def run(self, ctx: StepContext) -> Outcome:
+        source = source_of(ctx)
+        words = examined(ctx, source)
+        records = records_of(source)
+        with OpaClient(ctx.settings.opa) as client:
+            sink = OpaSink(client)
+            keys = {record.key for record in records} | {receipt.key for receipt in ctx.journal.receipts()}
+            here = ctx.retry.call(lambda: sink.held(keys))
+            outcome = copy_policy(ctx, sink, records, PLAN, here)
+        summary = f"{outcome.summary}; {described(source)}; {words}"
+        return Outcome(
+            created=outcome.created, present=outcome.present, unchanged=outcome.unchanged,
+            conflicts=outcome.conflicts, size_bytes=outcome.size_bytes, summary=summary,
+        )  # fmt: skip
+
+    def verify(self, ctx: StepContext) -> Verdict:
+        """What OPA holds, byte for byte, and what it answers: the conformance set and every envelope of the log."""
+        source, policy = source_of(ctx), POLICIES[ctx.settings.policy.version]
+        with OpaClient(ctx.settings.opa) as client, open_envelopes(ctx) as envelopes:
+            tell_history(ctx, envelopes)
+            published = _published(ctx, OpaSink(client))
+            batched = Engine("OPA", "opa", in_batches(lambda some: _batch(ctx, client, some)), THREADS)
+            single = Engine("OPA", "opa", lambda some: [_one(ctx, client, one) for one in some], THREADS)
+            comparisons = [
+                conformance(ctx, batched, conformance_questions(policy)),
+                conformance(ctx, single, conformance_questions(policy), " one by one"),
+            ]
+            comparison, _ = history(ctx, batched, envelopes)
+            return verdict_of(batched, published, [*comparisons, comparison], envelopes, f"; {described(source)}")
+
+    def undo(self, ctx: StepContext) -> Outcome:
+        """Take away what this run published and is still the same; put back what a person had replaced."""
+        with OpaClient(ctx.settings.opa) as client:
+            sink = OpaSink(client)
+            for key, former in ctx.journal.replaced():
+                _put_back(ctx, sink, key, former)
+            return undo(sink, ctx, PLAN)
+
+    def resolve(self, ctx: StepContext, finding: Finding, keep: Keep) -> Outcome:
+        """Keep OPA's document, or put ours in its place; the former one is kept whole for an undo."""
+        key = bytes.fromhex(finding.details["key"])
+        record = next((one for one in records_of(source_of(ctx)) if one.key == key), None)
+        if record is None:
+            raise Blocked(shown(key), "it is not part of the policy any more", "run the step again")
+        if keep is Keep.TARGET:
+            ctx.journal.put_receipt(Receipt(key, record.digest, record.size, ReceiptFate.TARGET_KEPT, "", 0))
+            return Outcome(present=1, summary=f"OPA keeps what it holds as {shown(key)}")
+        with OpaClient(ctx.settings.opa) as client:
+            sink = OpaSink(client)
+            former = sink.held([key]).get(key)
+            if former is None:
+                raise Blocked(
+                    shown(key), "OPA holds nothing under this name, but rules of somebody else in our package",
+                    "remove those yourself if nobody needs them, then run the step again",
+                )  # fmt: skip
+            ctx.journal.keep_replaced(key, former)
+            ctx.journal.put_receipt(Receipt(key, record.digest, record.size, ReceiptFate.REPLACED, "", 0))
+            sink.replace(record)
+        return Outcome(created=1, summary=f"OPA now holds ours as {shown(key)}; its former document is kept")
+
+
+def _published(ctx: StepContext, sink: OpaSink) -> Verdict:
+    records = records_of(source_of(ctx))
+    ours = {record.key for record in records} | {receipt.key for receipt in ctx.journal.receipts()}
+    held = ctx.retry.call(lambda: sink.held(ours) | sink.strangers(ours))
+    return compare_keyed(
+        ctx, ((record.key, _body(record.body)) for record in records), sorted(held.items()), NAME, total=len(records),
+        value_text=lambda text: shown(text, 1000), size_bytes=lambda: sum(map(len, held.values())),
+    )  # fmt: skip
+
+
+def _batch(ctx: StepContext, client: OpaClient, inputs: Sequence[bytes]) -> list[Answer]:
+    return ctx.retry.call(lambda: client.decide_batch(inputs))
+
+
+def _one(ctx: StepContext, client: OpaClient, one: bytes) -> Answer:
+    """The decision, if `allow`, which v2 code asks as the guide has it, says the same."""
+    answer, allow = ctx.retry.call(lambda: (client.decide(one), client.allows(one)))
+    if allow is None:
+        return UNDEFINED
+    return answer if answer.allow is allow else MALFORMED
+
+
+def _put_back(ctx: StepContext, sink: OpaSink, key: bytes, former: bytes) -> None:
+    """Undo a replacement, unless somebody has changed the document since."""
+    receipt = ctx.journal.receipt(key)
+    assert receipt is not None
+    ctx.journal.mark_write()
+    now = sink.held([key]).get(key)
+    if now is not None and as_record(key, now).digest == receipt.digest:
+        sink.replace(as_record(key, former))
+        ctx.say(f"put the former document of {shown(key)} back")
+    ctx.journal.set_fates([key], ReceiptFate.REMOVED)
+    ctx.journal.forget_replaced(key)
+
+
+def _body(body: object) -> bytes:
+    assert isinstance(body, bytes)
+    return body
