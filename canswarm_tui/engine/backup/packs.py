@@ -22,6 +22,8 @@ from canswarm_tui.engine.backup.places import LOGS, Found
 
 PACK_BYTES: Final = 256 << 20
 """A pack is closed when it has passed this."""
+_FLUSH_BYTES: Final = 32 << 20
+"""Sent to the disk at once, so that no flush takes longer than a stop may wait."""
 _BLOCK: Final = 512
 _ATTEMPTS: Final = 3
 _OPEN_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -47,6 +49,7 @@ class PackWriter:
         self._pack_bytes = pack_bytes
         self._file: BinaryIO | None = None
         self._name = ""
+        self._unflushed = 0
         self.names: list[str] = []
 
     def __enter__(self) -> Self:
@@ -107,9 +110,17 @@ class PackWriter:
             hasher.update(chunk)
             left -= len(chunk)
             file.write(data + chunk)
+            self._count(file, len(data) + len(chunk))
             data = b""
         file.write(data + b"\0" * (-size % _BLOCK))
         return _Content(size, hasher.hexdigest())
+
+    def _count(self, file: BinaryIO, size: int) -> None:
+        self._unflushed += size
+        if self._unflushed >= _FLUSH_BYTES:
+            file.flush()
+            os.fdatasync(file.fileno())
+            self._unflushed = 0
 
     def _open(self) -> BinaryIO:
         if self._file is not None and self._file.tell() >= self._pack_bytes:

@@ -13,6 +13,7 @@ import sys
 import tarfile
 import threading
 import time
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,13 +21,16 @@ from pathlib import Path
 import pytest
 
 from canswarm_tui.engine.backup import manifest as m
+from canswarm_tui.engine.backup.compare import compare_restored
 from canswarm_tui.engine.backup.disk import Advance, disk_errors
 from canswarm_tui.engine.backup.make import BackupDone, back_up
 from canswarm_tui.engine.backup.plan_copy import digest
+from canswarm_tui.engine.backup.restore import restore
 from canswarm_tui.engine.backup.retention import list_backups, remove_backup
 from canswarm_tui.engine.backup.verify import verify_backup
-from canswarm_tui.engine.errors import Blocked, Busy, NoSpace, Refused, SiteUnreadable, Stopped
+from canswarm_tui.engine.errors import Blocked, Busy, NoSpace, Refused, SiteUnreadable, Stopped, Unreachable
 from canswarm_tui.engine.settings import SiteSettings
+from canswarm_tui.sandbox.servers import Server
 from canswarm_tui.sandbox.site import write_site
 from canswarm_tui.sandbox.site_anomalies import leave_hot_journal, plant
 from tests.conftest import V1_SITE
@@ -344,3 +348,32 @@ def test_two_backups_in_one_second_have_two_names(v1_site: Path, tmp_path: Path)
     site = SiteSettings(root=v1_site)
     names = [back_up(site, tmp_path / "b", 30, with_redis=False, now=now).folder.name for _ in range(2)]
     assert names == ["v1-site-20261123T120000Z", "v1-site-20261123T120000Z-2"]
+
+
+def test_a_damaged_plan_store_is_copied_page_by_page_and_its_damage_told(v1_site: Path, tmp_path: Path) -> None:
+    with (v1_site / ".state" / "plan.db").open("r+b") as file:
+        file.seek(40 * 4096)
+        file.write(b"\xa5" * 4096)
+    done = _made(v1_site, tmp_path / "backups")
+    assert done.manifest.plan.integrity
+    assert verify_backup(done.folder).faults == ()
+    restore(done.folder, tmp_path / "restored")
+    assert compare_restored(done.folder, tmp_path / "restored").differences == ()
+    restored = tmp_path / "restored" / ".state" / "plan.db"
+    assert restored.read_bytes()[40 * 4096 : 41 * 4096] == b"\xa5" * 4096
+
+
+def test_a_redis_that_does_not_answer_ends_the_backup_and_leaves_nothing(v1_site: Path, tmp_path: Path) -> None:
+    site = SiteSettings(root=v1_site, redis_url="redis://127.0.0.1:1/0")
+    with pytest.raises(Unreachable, match=r"127\.0\.0\.1:1"):
+        back_up(site, tmp_path / "backups", 30)
+    assert list((tmp_path / "backups").iterdir()) == []
+
+
+def test_no_password_is_written_into_a_backup(
+    v1_site: Path, private_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    server = private_server("redis", password="s3cret-of-ours")
+    site = SiteSettings(root=v1_site, redis_url=server.endpoint, redis_password="s3cret-of-ours")
+    folder = back_up(site, tmp_path / "backups", 30).folder
+    assert not [path.name for path in folder.iterdir() if b"s3cret-of-ours" in path.read_bytes()]

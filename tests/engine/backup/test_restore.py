@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from canswarm_tui.engine.backup.restore import restore
 from canswarm_tui.engine.errors import Blocked, SiteUnreadable, WrongAnswer
 from canswarm_tui.engine.settings import SiteSettings
 from canswarm_tui.sandbox import site_redis
+from canswarm_tui.sandbox.servers import Server
 from canswarm_tui.sandbox.site import write_site
 from canswarm_tui.sandbox.site_anomalies import leave_hot_journal, plant
 
@@ -162,9 +164,8 @@ def _filled(url: str, root: Path) -> redis.Redis:
 
 
 def test_every_key_comes_back_with_type_value_and_time(
-    v1_site: Path, clean_redis: str, private_server: object, tmp_path: Path
+    v1_site: Path, clean_redis: str, private_server: Callable[..., Server], tmp_path: Path
 ) -> None:
-    assert callable(private_server)
     client = _filled(clean_redis, v1_site)
     site = SiteSettings(root=v1_site, redis_url=clean_redis)
     done = back_up(site, tmp_path / "backups", 30)
