@@ -14,6 +14,8 @@ class StepInfo:
     phase: str
     needs: tuple[str, ...] = ()
     """Steps that must be done (or proved) before this one may run."""
+    targets: tuple[str, ...] = ()
+    """Names of the targets that it writes to or reads back, see `place.target_addresses`: locked while it works."""
     writes_target: bool = False
 
 
@@ -37,17 +39,25 @@ STEPS: tuple[StepInfo, ...] = (
     StepInfo("documentation", "Document threads, tasks and audit log", "Pre-migration", ("preflight",)),
     StepInfo("v1-tests", "v1 test suite", "Pre-migration", ("preflight",)),
     StepInfo("backup", "Backup", "Pre-migration", ("preflight",)),
-    StepInfo("blobs-minio", "Blobs: files → MinIO", "Infrastructure", ("backup",), writes_target=True),
-    StepInfo("blobs-ipfs", "Blobs: MinIO → IPFS", "Infrastructure", ("blobs-minio",), writes_target=True),
-    StepInfo("decisions", "Decisions: Redis → etcd", "Infrastructure", ("backup",), writes_target=True),
+    StepInfo("blobs-minio", "Blobs: files → MinIO", "Infrastructure", ("backup",), ("s3",), writes_target=True),
+    StepInfo(
+        "blobs-ipfs",
+        "Blobs: MinIO → IPFS",
+        "Infrastructure",
+        ("blobs-minio",),
+        ("s3", "ipfs", "etcd"),
+        writes_target=True,
+    ),
+    StepInfo("decisions", "Decisions: Redis → etcd", "Infrastructure", ("backup",), ("etcd",), writes_target=True),
     StepInfo("plan-store", "Plan store: SQLite → Automerge", "Data layer", ("backup",), writes_target=True),
-    StepInfo("policy-opa", "Policy: Python → OPA", "Policy", ("backup",), writes_target=True),
-    StepInfo("policy-wasm", "Policy: OPA → WASM", "Policy", ("policy-opa",), writes_target=True),
+    StepInfo("policy-opa", "Policy: Python → OPA", "Policy", ("backup",), ("opa",), writes_target=True),
+    StepInfo("policy-wasm", "Policy: OPA → WASM", "Policy", ("policy-opa",), ("opa",), writes_target=True),
     StepInfo(
         "verification",
         "Verification",
         "Verification",
         ("blobs-minio", "blobs-ipfs", "decisions", "plan-store", "policy-opa", "policy-wasm"),
+        ("etcd", "s3", "ipfs", "opa"),
     ),
 )
 

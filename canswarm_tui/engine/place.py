@@ -75,14 +75,14 @@ def site_identity(settings: Settings) -> dict[str, str]:
     }
 
 
-def target_addresses(settings: Settings) -> tuple[str, ...]:
-    """The addresses of every target, without secrets: what a run locks."""
-    return (
-        f"etcd {','.join(sorted(settings.etcd.endpoints))}{settings.etcd.prefix}",
-        f"s3 {settings.s3.endpoint}/{settings.s3.bucket}",
-        f"ipfs {settings.ipfs.api}",
-        f"opa {settings.opa.url}",
-    )
+def target_addresses(settings: Settings) -> dict[str, str]:
+    """The address of every target by its name, without secrets: what a run that writes there locks."""
+    return {
+        "etcd": f"etcd {','.join(sorted(settings.etcd.endpoints))}{settings.etcd.prefix}",
+        "s3": f"s3 {settings.s3.endpoint}/{settings.s3.bucket}",
+        "ipfs": f"ipfs {settings.ipfs.api}",
+        "opa": f"opa {settings.opa.url}",
+    }
 
 
 def without_secrets(url: str) -> str:

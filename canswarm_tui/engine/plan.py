@@ -15,7 +15,7 @@ def plan_hash(settings: Settings, actions: Mapping[str, tuple[str, ...]]) -> str
     told = json.dumps(
         {
             "site": site_identity(settings),
-            "targets": target_addresses(settings),
+            "targets": list(target_addresses(settings).values()),
             "actions": [[step, list(lines)] for step, lines in actions.items()],
         },
         sort_keys=True,

@@ -55,7 +55,7 @@ def report_facts(settings: Settings, journal: Journal) -> dict[str, Any]:
         "host": platform.node(),
         "run_id": journal.run_id,
         "site": site_identity(settings),
-        "targets": list(target_addresses(settings)),
+        "targets": list(target_addresses(settings).values()),
         "result": _result(records, found),
         "waiting": sum(f.wants_decision for f in found),
         "steps": [

@@ -62,7 +62,7 @@ class Runner:
     def run(self, names: Sequence[str] = ()) -> RunResult:
         """Check, run and verify the named steps, or all from preflight to final verification; never an undo."""
         chosen = _in_order(names or STEP_NAMES)
-        with self._session() as journal:
+        with self._session(chosen) as journal:
             for info in chosen:
                 self._require_needs(journal, info)
                 self._run_step(journal, info)
@@ -71,7 +71,7 @@ class Runner:
 
     def verify(self, names: Sequence[str] = ()) -> RunResult:
         """Read the targets back and compare, always in full; without names, every step that has run."""
-        with self._session() as journal:
+        with self._session(_in_order(names or STEP_NAMES)) as journal:
             records = journal.records()
             chosen = _in_order(names or [n for n in STEP_NAMES if _has_run(records.get(n)) and n != "verification"])
             for info in chosen:
@@ -83,15 +83,16 @@ class Runner:
 
     def check(self, names: Sequence[str]) -> RunResult:
         """Look only: findings of the named steps."""
-        with self._session() as journal:
-            for info in _in_order(names):
+        chosen = _in_order(names)
+        with self._session(chosen) as journal:
+            for info in chosen:
                 self._check_step(journal, info)
             return self._result(journal)
 
     def undo(self, name: str) -> RunResult:
         """Remove what this run created in one step; later steps that stand on it must be undone before."""
         (info,) = _in_order([name])
-        with self._session() as journal:
+        with self._session([info]) as journal:
             records = journal.records()
             for later in STEPS:
                 if name in later.needs and later.writes_target and _has_run(records.get(later.name)):
@@ -113,7 +114,7 @@ class Runner:
             raise SettingsError(
                 stored.id, "its step can't choose between two values", "accept it with a reason instead"
             )
-        with self._session() as journal:
+        with self._session([info]) as journal:
             with self._verb(journal, info, Verb.RUN) as ctx:
                 outcome = cast("Resolver", step).resolve(ctx, stored.finding, keep)
                 journal.decide(stored, FindingStatus.RESOLVED, who, reason or f"keep {keep.value}")
@@ -122,7 +123,7 @@ class Runner:
 
     def plan(self, names: Sequence[str] = ()) -> dict[str, tuple[str, ...]]:
         """What `run` would do, by step, in order; changes nothing but notes in the journal that it was asked."""
-        with self._session() as journal:
+        with self._session([]) as journal:
             return {i.name: self._plan_step(journal, i) for i in _in_order(names or STEP_NAMES)}
 
     def _plan_step(self, journal: Journal, info: StepInfo) -> tuple[str, ...]:
@@ -190,11 +191,12 @@ class Runner:
         return RunResult(ExitCode.ATTENTION if waiting else ExitCode.DONE, waiting)
 
     @contextmanager
-    def _session(self) -> Iterator[Journal]:
-        """Lock, journal, and a watch on requests of other processes, for as long as the work lasts."""
+    def _session(self, steps: Sequence[StepInfo]) -> Iterator[Journal]:
+        """Locks of the site and the steps' targets, journal, and a watch on requests of other processes."""
         self.place.make()
         state = self.settings.site.require_root() / ".state"
-        with hold_run(state, target_addresses(self.settings)):
+        addresses = target_addresses(self.settings)
+        with hold_run(state, {addresses[target] for info in steps for target in info.targets}):
             journal = Journal.open(self.place.journal, site_identity(self.settings), fault=self.fault)
             journal.take_requests()
             ended = threading.Event()

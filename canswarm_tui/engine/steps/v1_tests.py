@@ -120,4 +120,5 @@ def _stream(ctx: StepContext, command: str, output: Path) -> int:
             os.killpg(process.pid, signal.SIGTERM)
         code = process.wait()
         reader.join(timeout=5)
+        process.stdout.close()
     return code

@@ -1,0 +1,162 @@
+"""Preflight on the real v1 site and real servers: what it counts, what it names, what blocks which step."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+import redis
+from pydantic import SecretStr
+
+from canswarm_tui.engine.errors import Blocked, Unreachable
+from canswarm_tui.engine.journal import Journal
+from canswarm_tui.engine.runner import Runner
+from canswarm_tui.engine.settings import (
+    EtcdSettings,
+    IpfsSettings,
+    OpaSettings,
+    S3Settings,
+    Settings,
+    SiteSettings,
+)
+from canswarm_tui.engine.step import Level
+from canswarm_tui.sandbox import process
+from canswarm_tui.sandbox.servers import Server
+from tests.end_to_end.places import load_redis
+from tests.engine.steps.running import Bench
+
+
+@pytest.fixture
+def settings(
+    v1_site: Path,
+    clean_redis: str,
+    nats_url: str,
+    etcd_endpoint: str,
+    minio: Server,
+    ipfs_api: str,
+    opa_url: str,
+    unique_bucket: str,
+    tmp_path: Path,
+) -> Settings:
+    load_redis(v1_site, clean_redis)
+    return Settings(
+        site=SiteSettings(root=v1_site, redis_url=clean_redis, nats_url=nats_url),
+        etcd=EtcdSettings(endpoints=(etcd_endpoint,), prefix=f"/test/{tmp_path.name}/"),
+        s3=S3Settings(
+            endpoint=minio.endpoint,
+            access_key=SecretStr(minio.access_key),
+            secret_key=SecretStr(minio.secret_key),
+            bucket=unique_bucket,
+        ),
+        ipfs=IpfsSettings(api=ipfs_api),
+        opa=OpaSettings(url=opa_url),
+        state_dir=tmp_path / "state",
+    )
+
+
+def inventory(bench: Bench) -> dict[str, object]:
+    journal = Journal.observe(bench.journal_path)
+    try:
+        found = journal.step("preflight").fact("inventory")
+    finally:
+        journal.close()
+    assert isinstance(found, dict)
+    return dict(found)
+
+
+def test_the_real_site_is_counted_and_nothing_in_it_blocks(settings: Settings) -> None:
+    bench = Bench(settings)
+    bench.run("preflight")
+    counted = inventory(bench)
+    expected = {"threads": 53, "tasks": 79, "edges": 12, "ops": 578, "decisions": 37, "blobs": 57, "audit lines": 1801}
+    assert {name: counted[name] for name in expected} == expected
+    assert counted["derived rows that differ from a replay"] == 0
+    assert sum(int(str(n)) for name, n in counted.items() if name.startswith("ops ")) == 578
+    assert not [f for f in bench.findings("preflight") if f.finding.level is Level.BLOCKER]
+
+
+def test_history_that_v1_would_refuse_today_is_a_warning_by_name_and_needs_nobody(settings: Settings) -> None:
+    bench = Bench(settings)
+    result = bench.runner().run(["preflight"])
+    codes = {f.finding.code for f in bench.findings("preflight")}
+    assert {"history.artifact_gone", "history.denied_by_policy"} <= codes
+    assert result.waiting == 0
+
+
+def test_a_derived_table_that_was_changed_by_hand_is_named(settings: Settings) -> None:
+    db = sqlite3.connect(settings.site.plan_db)
+    task = db.execute("SELECT task_id FROM tasks WHERE state = 'FINAL' LIMIT 1").fetchone()[0]
+    db.execute("UPDATE tasks SET state = 'DRAFT' WHERE task_id = ?", (task,))
+    db.commit()
+    db.close()
+    bench = Bench(settings)
+    bench.run("preflight")
+    (found,) = [f.finding for f in bench.findings("preflight") if f.finding.code == "plan.derived_tasks"]
+    assert found.subject == task
+    assert "'DRAFT'" in found.happened
+    assert "'FINAL'" in found.happened
+
+
+def test_a_damaged_plan_store_blocks(settings: Settings) -> None:
+    with settings.site.plan_db.open("r+b") as file:
+        file.seek(4096 * 3)
+        file.write(b"\xff" * 4096 * 4)
+    with pytest.raises((Blocked, Unreachable)):
+        Bench(settings).run("preflight")
+
+
+def test_a_missing_site_is_told_as_such(settings: Settings, tmp_path: Path) -> None:
+    away = settings.model_copy(update={"site": settings.site.model_copy(update={"root": tmp_path / "nowhere"})})
+    with pytest.raises(Unreachable.__mro__[1], match="nowhere"):
+        Bench(away).run("preflight")
+
+
+def test_an_unreachable_target_blocks_its_own_steps_only(settings: Settings) -> None:
+    away = settings.model_copy(
+        update={"ipfs": IpfsSettings(api=f"http://127.0.0.1:{process.free_port()}", timeout_s=2)}
+    )
+    bench = Bench(away)
+    with pytest.raises(Unreachable, match="IPFS"):
+        bench.run("preflight")
+    (found,) = [f.finding for f in bench.findings("preflight") if f.finding.level is Level.BLOCKER]
+    assert found.details["blocks"] == "blobs-ipfs"
+    runner = Runner(away, lambda _event: None)
+    runner.run(["documentation"])
+    with pytest.raises(Blocked, match="Backup"):
+        runner.run(["decisions"])
+
+
+def test_a_wrong_secret_key_is_a_refusal_and_the_key_is_nowhere_told(settings: Settings) -> None:
+    wrong = settings.s3.model_copy(update={"secret_key": SecretStr("not-the-secret-key")})
+    bench = Bench(settings.model_copy(update={"s3": wrong}))
+    with pytest.raises(Unreachable, match="refuses us"):
+        bench.run("preflight")
+    told = "".join(f"{f.finding.happened}{f.finding.remedy}{f.finding.details}" for f in bench.findings("preflight"))
+    assert "not-the-secret-key" not in told
+    assert b"not-the-secret-key" not in bench.journal_path.read_bytes()
+
+
+def test_other_clients_of_redis_are_told(settings: Settings, clean_redis: str) -> None:
+    other = redis.Redis.from_url(clean_redis, client_name="a-coordinator")
+    other.get("x")
+    bench = Bench(settings)
+    bench.run("preflight")
+    other.close()
+    assert [
+        f
+        for f in bench.findings("preflight")
+        if f.finding.code == "writer.redis" and "a-coordinator" in f.finding.happened
+    ]
+
+
+def test_keys_of_others_in_etcd_are_told_before_anything_is_written(settings: Settings) -> None:
+    from canswarm_tui.engine.v2.etcd_client import EtcdClient
+    from canswarm_tui.engine.v2.etcd_stubs import rpc
+
+    client = EtcdClient(settings.etcd)
+    client.write("Put", rpc.PutRequest(key=settings.etcd.prefix.encode() + b"theirs", value=b"x"))
+    client.close()
+    bench = Bench(settings)
+    bench.run("preflight")
+    assert [f for f in bench.findings("preflight") if f.finding.code == "target.not_empty"]
