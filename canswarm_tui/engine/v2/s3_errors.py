@@ -40,7 +40,9 @@ def s3_errors(subject: str) -> Iterator[None]:
     except minio_error.S3Error as exc:
         raise _answered(subject, exc) from exc
     except minio_error.InvalidResponseError as exc:
-        raise _odd_answer(subject, exc) from exc
+        raise _by_status(subject, int(exc._code)) from exc
+    except minio_error.MinioAdminException as exc:
+        raise _by_status(subject, int(exc._code)) from exc
     except minio_error.ServerError as exc:
         raise Unreachable(subject, f"the server answered {exc.status_code}", "look at the server's log") from exc
     except minio_error.MinioException as exc:
@@ -64,9 +66,8 @@ def _answered(subject: str, exc: minio_error.S3Error) -> EngineError:
     return WrongAnswer(subject, f"the server answered {said}", "look at the server's log")
 
 
-def _odd_answer(subject: str, exc: minio_error.InvalidResponseError) -> EngineError:
-    """Gateways answer errors as `text/xml`, which the client does not parse: go by the status code."""
-    code = exc._code
+def _by_status(subject: str, code: int) -> EngineError:
+    """Gateways answer errors as `text/xml`, MinIO's admin API as JSON; the client parses neither: go by the status."""
     said = f"HTTP {code}"
     if code in (401, 403):
         return Refused(
