@@ -44,7 +44,7 @@ def list_(
     ]
     for f in chosen:
         mark = "waiting" if f.wants_decision else f.status.value
-        subject, happened = shown(f.finding.subject, 60), shown(f.finding.happened)
+        subject, happened = shown(f.finding.subject, 160), shown(f.finding.happened)
         face.write(f"{f.id} {f.finding.level.value:<8} {mark:<9} {f.step:<13} {subject}: {happened}")
     if not chosen:
         face.write("no findings")

@@ -99,7 +99,7 @@ class Narrator:
             return
         count = self._seen[finding.code] = self._seen.get(finding.code, 0) + 1
         if count <= SHOWN_FINDINGS:
-            self._line(f"  {_mark(finding)} {identity} {shown(finding.subject, 80)}: {finding.happened}")
+            self._line(f"  {_mark(finding)} {identity} {shown(finding.subject, 160)}: {finding.happened}")
         elif count == SHOWN_FINDINGS + 1:
             self._line(f"    more of {finding.code}: see `canswarm-tui findings`")
 

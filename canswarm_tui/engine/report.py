@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from canswarm_tui import __version__
-from canswarm_tui.engine.checklist import CHECKLIST, STEPS
+from canswarm_tui.engine.checklist import BY_NAME, CHECKLIST, STEPS
 from canswarm_tui.engine.journal import Journal, StepRecord, StoredFinding
 from canswarm_tui.engine.place import Place, site_identity, target_addresses
 from canswarm_tui.engine.report_text import html_page, markdown_page
@@ -92,6 +92,7 @@ def _all_decided(found: list[StoredFinding]) -> bool:
 def _step(name: str, title: str, record: StepRecord | None, durations: Mapping[str, float]) -> dict[str, Any]:
     record = record or StepRecord(name)
     facts: dict[str, Any] = {"step": name, "title": title, "state": record.state.value, "error": record.error}
+    facts["writes_target"] = BY_NAME[name].writes_target
     facts["durations_s"] = {verb: round(seconds, 3) for verb, seconds in durations.items()}
     facts["outcome"] = None if record.outcome is None else asdict(record.outcome)
     facts["outcome_at"] = _when(record.outcome_at)

@@ -108,7 +108,7 @@ def _step_row(step: Facts) -> list[str]:
     done = outcome.get("created", 0) or 0
     run_s = step["durations_s"].get("run", 0.0)
     speed = ""
-    if done and run_s > 0:
+    if step["writes_target"] and done and run_s > 0:
         speed = f"{done / run_s:,.0f}/s"
         if outcome.get("size_bytes"):
             speed += f", {bytes_text(outcome['size_bytes'] / run_s)}/s"
