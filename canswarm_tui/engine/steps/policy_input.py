@@ -93,7 +93,7 @@ def _short(value: Json) -> Json:
         case int():
             return max(-_LARGEST, min(_LARGEST, value))
         case float():
-            return value if math.isfinite(value) else None
+            return value if math.isfinite(value) else 0.5  # v1 writes NaN, JSON has none; null would unname an artifact
         case str():
             return value[:_TEXT_CHARS].encode("utf-8", "replace").decode()
         case list():

@@ -28,6 +28,7 @@ from canswarm_tui.engine.v1.policy import POLICIES
 from canswarm_tui.engine.v2.policy.answer import MALFORMED, UNDEFINED, Answer
 from canswarm_tui.engine.v2.policy.opa_client import OpaClient
 from canswarm_tui.engine.v2.policy.policy_opa import OpaSink, records_of
+from canswarm_tui.engine.v2.policy.source import PolicySource
 
 NAME: Final = SetName("policy documents", "policy", "OPA", "by content")
 PLAN: Final = CopyPlan("policy documents", "policy", "OPA", window=1)
@@ -42,7 +43,7 @@ class PolicyToOpa:
         source = source_of(ctx)
         records = records_of(source)
         with OpaClient(ctx.settings.opa) as client:
-            held = OpaSink(client).held([record.key for record in records])
+            held = _sink(ctx, client).held([record.key for record in records])
         pending = sum(held.get(record.key) != record.body for record in records)
         return (
             f"publish {pending} of {len(records)} policy documents to OPA {ctx.settings.opa.url}: {described(source)}",
@@ -65,12 +66,8 @@ class PolicyToOpa:
     def run(self, ctx: StepContext) -> Outcome:
         source = source_of(ctx)
         words = examined(ctx, source)
-        records = records_of(source)
         with OpaClient(ctx.settings.opa) as client:
-            sink = OpaSink(client)
-            keys = {record.key for record in records} | {receipt.key for receipt in ctx.journal.receipts()}
-            here = ctx.retry.call(lambda: sink.held(keys))
-            outcome = copy_policy(ctx, sink, records, PLAN, here)
+            outcome = _publish(ctx, _sink(ctx, client), source)
         summary = f"{outcome.summary}; {described(source)}; {words}"
         return Outcome(
             created=outcome.created, present=outcome.present, unchanged=outcome.unchanged,
@@ -82,7 +79,7 @@ class PolicyToOpa:
         source, policy = source_of(ctx), POLICIES[ctx.settings.policy.version]
         with OpaClient(ctx.settings.opa) as client, open_envelopes(ctx) as envelopes:
             tell_history(ctx, envelopes)
-            published = _published(ctx, OpaSink(client))
+            published = _published(ctx, _sink(ctx, client))
             batched = Engine("OPA", "opa", in_batches(lambda some: _batch(ctx, client, some)), THREADS)
             single = Engine("OPA", "opa", lambda some: [_one(ctx, client, one) for one in some], THREADS)
             comparisons = [
@@ -95,13 +92,15 @@ class PolicyToOpa:
     def undo(self, ctx: StepContext) -> Outcome:
         """Take away what this run published and is still the same; put back what a person had replaced."""
         with OpaClient(ctx.settings.opa) as client:
-            sink = OpaSink(client)
+            sink, tags = _sink(ctx, client), _tags(ctx)
+            outcome = undo(sink, ctx, PLAN)  # our rules go first, so that they never judge by somebody else's data
             for key, former in ctx.journal.replaced():
                 _put_back(ctx, sink, key, former)
-            return undo(sink, ctx, PLAN)
+            _forget_markers(ctx, sink, tags)
+        return outcome
 
     def resolve(self, ctx: StepContext, finding: Finding, keep: Keep) -> Outcome:
-        """Keep OPA's document, or put ours in its place; the former one is kept whole for an undo."""
+        """Keep OPA's document, or put ours in its place and publish what that held back; undo knows the former."""
         key = bytes.fromhex(finding.details["key"])
         record = next((one for one in records_of(source_of(ctx)) if one.key == key), None)
         if record is None:
@@ -110,23 +109,54 @@ class PolicyToOpa:
             ctx.journal.put_receipt(Receipt(key, record.digest, record.size, ReceiptFate.TARGET_KEPT, "", 0))
             return Outcome(present=1, summary=f"OPA keeps what it holds as {shown(key)}")
         with OpaClient(ctx.settings.opa) as client:
-            sink = OpaSink(client)
+            sink = _sink(ctx, client)
             former = sink.held([key]).get(key)
             if former is None:
                 raise Blocked(
-                    shown(key), "OPA holds nothing under this name, but rules of somebody else in our package",
-                    "remove those yourself if nobody needs them, then run the step again",
+                    shown(key), "OPA holds nothing under this name: something else in our package is in the way",
+                    "resolve the other conflicts, or remove what nobody needs there, then run the step again",
                 )  # fmt: skip
             ctx.journal.keep_replaced(key, former)
             ctx.journal.put_receipt(Receipt(key, record.digest, record.size, ReceiptFate.REPLACED, "", 0))
             sink.replace(record)
-        return Outcome(created=1, summary=f"OPA now holds ours as {shown(key)}; its former document is kept")
+            others = _publish(ctx, sink, source_of(ctx))
+        words = f"OPA now holds ours as {shown(key)}; its former document is kept; {others.summary}"
+        return Outcome(created=1 + others.created, conflicts=others.conflicts, summary=words)
+
+
+def _publish(ctx: StepContext, sink: OpaSink, source: PolicySource) -> Outcome:
+    here = ctx.retry.call(lambda: sink.held(_own(ctx)))
+    tags = _tags(ctx)
+    outcome = copy_policy(ctx, sink, records_of(source), PLAN, here)
+    _forget_markers(ctx, sink, tags | _tags(ctx))
+    return outcome
+
+
+def _tags(ctx: StepContext) -> set[str]:
+    """Of the batches that may have left a marker in OPA."""
+    created = {batch.tag for batch, _ in ctx.journal.batches_with(ReceiptFate.CREATED)}
+    return created | {batch.tag for batch in ctx.journal.open_batches()}
+
+
+def _forget_markers(ctx: StepContext, sink: OpaSink, tags: Iterable[str]) -> None:
+    """The journal has the receipts of these batches, so OPA need not tell any more what they created."""
+    for tag in sorted(tags):
+        ctx.retry.call(lambda tag=tag: sink.forget(tag))  # type: ignore[misc]
+
+
+def _sink(ctx: StepContext, client: OpaClient) -> OpaSink:
+    return OpaSink(client, _own(ctx))
+
+
+def _own(ctx: StepContext) -> set[bytes]:
+    """Keys of the policy as it is now, and of all that this run has published."""
+    created = ctx.journal.receipts(fates=(ReceiptFate.CREATED, ReceiptFate.REPLACED))
+    return {record.key for record in records_of(source_of(ctx))} | {receipt.key for receipt in created}
 
 
 def _published(ctx: StepContext, sink: OpaSink) -> Verdict:
     records = records_of(source_of(ctx))
-    ours = {record.key for record in records} | {receipt.key for receipt in ctx.journal.receipts()}
-    held = ctx.retry.call(lambda: sink.held(ours) | sink.strangers(ours))
+    held = ctx.retry.call(lambda: sink.held(_own(ctx)) | sink.strangers())
     return compare_keyed(
         ctx, ((record.key, _body(record.body)) for record in records), sorted(held.items()), NAME, total=len(records),
         value_text=lambda text: shown(text, 1000), size_bytes=lambda: sum(map(len, held.values())),

@@ -170,4 +170,4 @@ class OpaClient:
 
 
 def _data_url(path: Sequence[str]) -> str:
-    return "/v1/data/" + "/".join(quote(part, safe="") for part in path)
+    return "/v1/data" + "".join(f"/{quote(part, safe='')}" for part in path)

@@ -1,19 +1,21 @@
 """The policy in OPA: a keyed set of two sorts of records, `data/…` and `policies/…`, only ever created.
 
 Whether a batch of ours created a record is told by a marker, a data document that names what was absent just before;
-it goes when the journal has the receipts. OPA has no condition for policies, so between that look and the write
-another publisher could come; the read-back tells. An undo leaves an empty `swarm` object in OPA's data.
+it goes when the journal has the receipts. Rules go live only as a whole and with their own data: where one record of
+a batch is in conflict, or anything else stands in our package, nothing of the batch is created. OPA has no condition
+for policies, so between that look and the write another publisher could come; the read-back tells. An undo leaves an
+empty `swarm` object in OPA's data.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from canswarm_tui.engine.errors import EngineError, Refused, WrongAnswer
 from canswarm_tui.engine.records import Fate, Landed, Record, Removal, Wanted
-from canswarm_tui.engine.v2.policy.answer import DATA_PATH, PACKAGE, compact
+from canswarm_tui.engine.v2.policy.answer import DATA_PATH, PACKAGE, Json, compact
 from canswarm_tui.engine.v2.policy.opa_client import OpaClient
 from canswarm_tui.engine.v2.policy.source import PolicySource
 
@@ -39,8 +41,10 @@ class OpaSink:
     max_records = 1000
     max_bytes = 64 << 20
 
-    def __init__(self, client: OpaClient) -> None:
+    def __init__(self, client: OpaClient, own: Collection[bytes]) -> None:
+        """`own` are the keys of the whole policy, which arrives in one batch or in several."""
         self._client = client
+        self._own = frozenset(own)
 
     def held(self, keys: Collection[bytes]) -> dict[bytes, bytes]:
         """What the server holds for each key that is there: a module's raw text, or data as compact JSON."""
@@ -52,33 +56,42 @@ class OpaSink:
                     found[key] = compact(document)
         return {key: found[key] for key in keys if key in found}
 
-    def strangers(self, keys: Collection[bytes]) -> dict[bytes, bytes]:
-        """Modules in our package or under our data path that are not among the keys, by the key they would have."""
-        ours = ".".join(DATA_PATH)
+    def strangers(self) -> dict[bytes, bytes]:
+        """What is in our package or under our data path and is not our own, by the key it would have."""
+        data = ".".join(DATA_PATH)
+        modules = self._client.modules()
         found = {
             POLICIES + m.id.encode(): m.raw
-            for m in self._client.modules()
-            if m.package == PACKAGE or m.package == ours or m.package.startswith(f"{ours}.")
+            for m in modules
+            if m.package == PACKAGE or m.package == data or m.package.startswith(f"{data}.")
         }
-        return {key: raw for key, raw in found.items() if key not in keys}
+        if not any(module.package == PACKAGE for module in modules):
+            found |= self._data_in_the_way()
+        return {key: raw for key, raw in found.items() if key not in self._own}
+
+    def _data_in_the_way(self) -> dict[bytes, bytes]:
+        """Data where our rules would be, while no rules are there; or a value where both need an object."""
+        top = self._client.data(DATA_PATH[:1])
+        if top is not None and not isinstance(top, dict):
+            return {DATA + DATA_PATH[0].encode(): compact(top)}
+        package = PACKAGE.split(".")
+        there = self._client.data(package)
+        return {} if there is None else {DATA + "/".join(package).encode(): compact(there)}
 
     def write(self, batch: Sequence[Record], tag: str) -> Sequence[Landed]:
         keys = [record.key for record in batch]
         held = self.held(keys)
-        stranger = next(iter(self.strangers(keys).items()), None)
-        absent = [] if stranger else [record for record in batch if record.key not in held]
+        obstacle = next(iter((self.strangers() | _conflicts(batch, held)).items()), None)
+        absent = [] if obstacle else [record for record in batch if record.key not in held]
         if absent:
-            marker = compact({"creates": [record.key.decode() for record in absent]})
-            self._client.replace_data(_marker(tag), marker)
+            self._mark(tag, {record.key for record in absent})
         created = self._create(absent)
         if len(created) < len(absent):
             held = self.held(keys)
-        return [self._landed(record, held.get(record.key), created, stranger) for record in batch]
+        return [self._landed(record, held.get(record.key), created, obstacle) for record in batch]
 
     def settle(self, batch: Sequence[Wanted], tag: str) -> Sequence[Landed]:
-        marker = self._client.data(_marker(tag))
-        names = marker.get("creates") if isinstance(marker, dict) else None
-        ours = {str(name).encode() for name in names} if isinstance(names, list) else set()
+        ours = self._marked(tag)
         held = self.held([wanted.key for wanted in batch])
         return [_settled(wanted, held.get(wanted.key), ours) for wanted in batch]
 
@@ -99,6 +112,16 @@ class OpaSink:
         """Overwrite what is under the record's key: a person has decided that."""
         assert isinstance(record.body, bytes)
         self._put(record.key, record.body, overwrite=True)
+
+    def _mark(self, tag: str, keys: set[bytes]) -> None:
+        """Name what is about to be created, beside what an earlier attempt of this batch has named."""
+        names = sorted(key.decode() for key in keys | self._marked(tag))
+        self._client.replace_data(_marker(tag), compact({"creates": list[Json](names)}))
+
+    def _marked(self, tag: str) -> set[bytes]:
+        marker = self._client.data(_marker(tag))
+        names = marker.get("creates") if isinstance(marker, dict) else None
+        return {str(name).encode() for name in names} if isinstance(names, list) else set()
 
     def _create(self, absent: Sequence[Record]) -> set[bytes]:
         """The keys that were created; data that appeared meanwhile is not among them.
@@ -136,15 +159,15 @@ class OpaSink:
 
     @staticmethod
     def _landed(
-        record: Record, held: bytes | None, created: Collection[bytes], stranger: tuple[bytes, bytes] | None
+        record: Record, held: bytes | None, created: Collection[bytes], obstacle: tuple[bytes, bytes] | None
     ) -> Landed:
         if record.key in created:
             return Landed(record.key, Fate.CREATED)
         if held is not None and hashlib.sha256(held).digest() == record.digest:
             return Landed(record.key, Fate.PRESENT)
-        if held is None and stranger is not None:
-            name = stranger[0].removeprefix(POLICIES).decode()
-            return Landed(record.key, Fate.CONFLICT, name, stranger[1][:_EXISTING_BYTES])
+        if held is None and obstacle is not None:
+            name = obstacle[0].removeprefix(POLICIES).decode()
+            return Landed(record.key, Fate.CONFLICT, name, obstacle[1][:_EXISTING_BYTES])
         return Landed(record.key, Fate.CONFLICT, "", (held or b"")[:_EXISTING_BYTES])
 
     def _remove(self, wanted: Wanted, held: bytes | None) -> Removal:
@@ -157,6 +180,15 @@ class OpaSink:
         else:
             gone = self._client.delete_module(wanted.key.removeprefix(POLICIES).decode())
         return Removal.REMOVED if gone else Removal.GONE
+
+
+def _conflicts(batch: Sequence[Record], held: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """What stands under a record's key and is something else."""
+    return {
+        one.key: held[one.key]
+        for one in batch
+        if one.key in held and hashlib.sha256(held[one.key]).digest() != one.digest
+    }
 
 
 def _settled(wanted: Wanted, held: bytes | None, ours: Collection[bytes]) -> Landed:

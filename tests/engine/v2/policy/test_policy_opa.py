@@ -9,7 +9,7 @@ import pytest
 from canswarm_tui.engine.errors import Refused
 from canswarm_tui.engine.records import Fate, Record, Removal, Wanted
 from canswarm_tui.engine.settings import OpaSettings, PolicySettings
-from canswarm_tui.engine.v2.policy.answer import ALLOWED
+from canswarm_tui.engine.v2.policy.answer import ALLOWED, compact
 from canswarm_tui.engine.v2.policy.opa_client import OpaClient
 from canswarm_tui.engine.v2.policy.policy_opa import DATA_KEY, OpaSink, records_of
 from canswarm_tui.engine.v2.policy.source import load_source
@@ -29,6 +29,10 @@ def shipped() -> list[Record]:
     return records_of(load_source(PolicySettings()))
 
 
+def sink_of(client: OpaClient, records: list[Record]) -> OpaSink:
+    return OpaSink(client, [record.key for record in records])
+
+
 def wanted(records: list[Record]) -> list[Wanted]:
     return [Wanted(one.key, one.digest, one.size) for one in records]
 
@@ -38,7 +42,8 @@ def fates(landed: object) -> list[Fate]:
 
 
 def test_rules_and_data_are_published_once_and_read_back_equal(client: OpaClient) -> None:
-    sink, records = OpaSink(client), shipped()
+    records = shipped()
+    sink = sink_of(client, records)
     assert [one.key for one in records] == [DATA_KEY, OURS]
     assert fates(sink.write(records, "run-1")) == [Fate.CREATED, Fate.CREATED]
     assert sink.held([one.key for one in records]) == {one.key: one.body for one in records}
@@ -47,7 +52,8 @@ def test_rules_and_data_are_published_once_and_read_back_equal(client: OpaClient
 
 
 def test_the_marker_tells_what_a_batch_created_until_it_is_forgotten(client: OpaClient) -> None:
-    sink, records = OpaSink(client), shipped()
+    records = shipped()
+    sink = sink_of(client, records)
     assert client.create_data(("swarm", "policy"), records[0].body)  # type: ignore[arg-type]
     assert fates(sink.settle(wanted(records), "run-1")) == [Fate.PRESENT, Fate.ABSENT]
     sink.write(records, "run-1")
@@ -60,10 +66,42 @@ def test_the_marker_tells_what_a_batch_created_until_it_is_forgotten(client: Opa
 def test_something_else_under_our_id_or_path_is_a_conflict_and_stays(client: OpaClient) -> None:
     client.put_module("swarm/envelope.rego", b"package elsewhere\n")
     client.replace_data(("swarm", "policy"), b'{"max_payload_bytes":1}')
-    landed = OpaSink(client).write(shipped(), "run-1")
+    landed = sink_of(client, shipped()).write(shipped(), "run-1")
     assert fates(landed) == [Fate.CONFLICT, Fate.CONFLICT]
     assert [one.existing for one in landed] == [b'{"max_payload_bytes":1}', b"package elsewhere\n"]
     assert [module.raw for module in client.modules()] == [b"package elsewhere\n"]
+
+
+def test_rules_never_go_live_over_data_of_somebody_else(client: OpaClient) -> None:
+    theirs = b'{"allowed_kinds":["ANYTHING"],"max_payload_bytes":1000000000}'
+    client.replace_data(("swarm", "policy"), theirs)
+    landed = sink_of(client, shipped()).write(shipped(), "run-1")
+    assert fates(landed) == [Fate.CONFLICT, Fate.CONFLICT]
+    assert (landed[1].where, landed[1].existing) == ("data/swarm/policy", theirs)
+    assert client.modules() == []
+    assert client.data(("canswarm-tui-run-1",)) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "where"),
+    [(("swarm", "envelope"), b'{"allow":true}', "data/swarm/envelope"), (("swarm",), b'"theirs"', "data/swarm")],
+)
+def test_data_where_our_rules_belong_is_a_conflict_and_stays(
+    client: OpaClient, path: tuple[str, ...], text: bytes, where: str
+) -> None:
+    client.replace_data(path, text)
+    landed = sink_of(client, shipped()).write(shipped(), "run-1")
+    assert fates(landed) == [Fate.CONFLICT, Fate.CONFLICT]
+    assert {one.where for one in landed} == {where}
+    assert (compact(client.data(path)), client.modules()) == (text, [])
+
+
+def test_a_second_attempt_of_a_batch_keeps_what_the_first_has_marked(client: OpaClient) -> None:
+    records = shipped()
+    sink = sink_of(client, records)
+    assert fates(sink.write(records[:1], "run-1")) == [Fate.CREATED]
+    assert fates(sink.write(records[1:], "run-1")) == [Fate.CREATED]
+    assert fates(sink.settle(wanted(records), "run-1")) == [Fate.CREATED, Fate.CREATED]
 
 
 @pytest.mark.parametrize("package", ["swarm.envelope", "swarm.policy", "swarm.policy.deep"])
@@ -72,7 +110,7 @@ def test_somebody_elses_rules_in_our_package_are_a_conflict_and_nothing_is_publi
 ) -> None:
     rego = f"package {package}\n\nextra := true\n".encode()
     client.put_module("theirs.rego", rego)
-    landed = OpaSink(client).write(shipped(), "run-1")
+    landed = sink_of(client, shipped()).write(shipped(), "run-1")
     assert Fate.CREATED not in fates(landed)
     assert landed[1].existing == rego
     assert landed[1].where == "theirs.rego"
@@ -80,7 +118,8 @@ def test_somebody_elses_rules_in_our_package_are_a_conflict_and_nothing_is_publi
 
 
 def test_only_what_is_still_the_same_is_removed(client: OpaClient) -> None:
-    sink, records = OpaSink(client), shipped()
+    records = shipped()
+    sink = sink_of(client, records)
     sink.write(records, "run-1")
     client.replace_data(("swarm", "policy"), b'{"max_payload_bytes":1}')
     assert sink.remove(wanted(records), "run-1") == [Removal.KEPT, Removal.REMOVED]
@@ -96,7 +135,7 @@ def test_modules_that_need_each_other_are_published_in_whatever_order_works(clie
     )
     (tmp_path / "b.rego").write_text("package lib\n\nfine(x) if x.facts\n")
     records = records_of(load_source(PolicySettings(rego_dir=tmp_path)))
-    assert fates(OpaSink(client).write(records, "run-1")) == [Fate.CREATED] * 3
+    assert fates(sink_of(client, records).write(records, "run-1")) == [Fate.CREATED] * 3
     assert client.decide(need()) == ALLOWED
 
 
@@ -104,4 +143,11 @@ def test_rules_that_do_not_compile_are_refused_with_opas_reason(client: OpaClien
     bad = b"package swarm.envelope\n\nallow if nothing_like_this(1)\n"
     record = Record(OURS, hashlib.sha256(bad).digest(), len(bad), bad)
     with pytest.raises(Refused, match="nothing_like_this"):
-        OpaSink(client).write([record], "run-1")
+        sink_of(client, [record]).write([record], "run-1")
+
+
+def test_what_is_ours_is_no_stranger_to_a_batch_that_lacks_it(client: OpaClient) -> None:
+    records = shipped()
+    sink = sink_of(client, records)
+    assert fates(sink.write(records[1:], "run-1")) == [Fate.CREATED]
+    assert fates(sink.write(records[:1], "run-2")) == [Fate.CREATED]
