@@ -1,8 +1,8 @@
 """Every envelope of v1's audit log as a question to a policy engine, kept in a file that both policy steps share.
 
-Reading the log costs most of the time (each signature is checked, by several processes), so what it gives is kept in
-the run's folder: distinct inputs, and which envelopes have them. It is used again only while the log (size, time and
-SHA-256), the policy and every artifact that an envelope names are as they were.
+Reading the log costs most of the time (each envelope's signature is checked, by several processes), so what it gives
+is kept in the run's folder: distinct inputs, and which envelopes have them. It is used again only while the log (size,
+time and SHA-256), the policy and every artifact that an envelope names are as they were.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, Self
+from typing import BinaryIO, Final, Self
 
 from canswarm_tui.engine.context import StepContext
 from canswarm_tui.engine.errors import SiteUnreadable
@@ -24,13 +24,12 @@ from canswarm_tui.engine.step import Progress
 from canswarm_tui.engine.steps.policy_input import decision_input, first_reason, from_mask, to_mask
 from canswarm_tui.engine.steps.policy_parity import Question
 from canswarm_tui.engine.text import shown
-from canswarm_tui.engine.v1.audit_line import AuditLine
-from canswarm_tui.engine.v1.audit_log import LogRange, cut, judge_range
+from canswarm_tui.engine.v1.audit_log import MAX_LINE_BYTES, LogRange, cut
 from canswarm_tui.engine.v1.blobs import blob_exists
-from canswarm_tui.engine.v1.envelope import Json, parse_json
+from canswarm_tui.engine.v1.envelope import Json, claims_envelope, facts, parse_json, signature_holds, signed_form
 from canswarm_tui.engine.v1.policy import POLICIES, Policy, Reason, decide
 from canswarm_tui.engine.v1.site import log_file
-from canswarm_tui.engine.v1.workers import default_processes, ordered_map
+from canswarm_tui.engine.v1.workers import default_processes, ordered_map, stop_if_unwanted
 
 FILE: Final = "policy-envelopes.db"
 FORMAT: Final = 1
@@ -186,39 +185,72 @@ def open_envelopes(ctx: StepContext) -> Envelopes:
 
 
 def rows_of_range(path: Path, cas: Path, policy_name: str, part: LogRange) -> tuple[list[Row], int]:
-    """The distinct envelopes of one range, and how many lines carry one; what a child process does."""
+    """The distinct envelopes of one range, and how many lines carry one; what a child process does.
+
+    The signatures of the lines themselves are no fact that a policy looks at, so only those of envelopes are checked.
+    """
     policy = POLICIES[policy_name]
-    seen: set[bytes] = set()
-    rows: list[Row] = []
-    lines = 0
-    judged = judge_range(path, cas, policy.current_hashes, part)
+    exists = partial(blob_exists, cas)
+    rows: dict[bytes, Row] = {}
+    lines, seen = 0, set[bytes]()
+    for number, envelope in _carried(path, part):
+        lines += 1
+        # The same value, written the same: a PUBLISH and its DELIVERs. Cheaper than the canonical form of each.
+        text = hashlib.blake2b(repr(envelope).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        if text not in seen:
+            seen.add(text)
+            row = _row(number, envelope, exists, policy)
+            rows.setdefault(row[0], row)
+    return list(rows.values()), lines
+
+
+def _carried(path: Path, part: LogRange) -> Iterator[tuple[int, dict[str, Json]]]:
+    """Line number and envelope of each line that carries one, or what claims to be one."""
+    number, left = part.first_line - 1, part.end - part.start
     with path.open("rb") as file:
-        for line in judged:
-            if line.carried is None:
+        file.seek(part.start)
+        while left > 0 and (text := file.readline(min(MAX_LINE_BYTES, left))):
+            stop_if_unwanted()
+            left -= len(text)
+            number += 1
+            if len(text) == MAX_LINE_BYTES and not text.endswith(b"\n"):
+                left -= _skip_line(file, left)  # too long to be v1's; the documentation step names it
                 continue
-            lines += 1
-            if line.carried.identity not in seen:
-                seen.add(line.carried.identity)
-                file.seek(line.offset)
-                rows.append(_row(line, file.read(line.size), policy))
-    return rows, lines
+            try:
+                line = parse_json(text)
+            except ValueError:
+                continue
+            payload = line.get("payload") if isinstance(line, dict) else None
+            if isinstance(payload, dict) and claims_envelope(payload):
+                yield number, payload
 
 
-def _row(line: AuditLine, text: bytes, policy: Policy) -> Row:
-    carried = line.carried
-    assert carried is not None
-    value = parse_json(text)
-    envelope = value["payload"] if isinstance(value, dict) else None
-    body = decision_input(envelope, carried.facts)
-    digest = hashlib.blake2b(body, digest_size=16).digest()
-    name = shown(carried.id or f"line {line.number}", _NAME_CHARS)
-    artifact = _artifact(envelope) if carried.facts.artifact_named else None
-    reasons = to_mask(decide(carried.facts, policy).reasons)
-    return carried.identity, digest, body, reasons, name, line.number, artifact, carried.facts.artifact_present
+def _skip_line(file: BinaryIO, limit: int) -> int:
+    """Reads on to the newline, at most `limit` bytes; returns how many."""
+    skipped = 0
+    while skipped < limit and (text := file.readline(min(MAX_LINE_BYTES, limit - skipped))):
+        skipped += len(text)
+        if text.endswith(b"\n"):
+            break
+    return skipped
 
 
-def _artifact(envelope: Json) -> str:
-    payload = envelope.get("payload") if isinstance(envelope, dict) else None
+def _row(number: int, envelope: dict[str, Json], exists: Callable[[str], bool], policy: Policy) -> Row:
+    signed = signed_form(envelope)
+    found = facts(envelope, exists, policy.current_hashes, signed is not None and signature_holds(*signed))
+    body = decision_input(envelope, found)
+    message = b"".join(signed) if signed is not None else repr(envelope).encode("utf-8", "surrogatepass")
+    identity = envelope.get("id")
+    name = shown(identity if isinstance(identity, str) and identity else f"line {number}", _NAME_CHARS)
+    return (
+        hashlib.blake2b(message, digest_size=16).digest(), hashlib.blake2b(body, digest_size=16).digest(), body,
+        to_mask(decide(found, policy).reasons), name, number,
+        _artifact(envelope) if found.artifact_named else None, found.artifact_present,
+    )  # fmt: skip
+
+
+def _artifact(envelope: dict[str, Json]) -> str:
+    payload = envelope.get("payload")
     artifact = payload.get("artifact_hash") if isinstance(payload, dict) else None
     return shown(artifact if isinstance(artifact, str) else json.dumps(artifact), _NAME_CHARS)
 
