@@ -80,7 +80,7 @@ class Narrator:
         self._seen = {}
         log.info("%s %s", _DOING[verb], step)
         if self._bars is not None:
-            self._bar = self._bars.add_task(f"{_DOING[verb]} {BY_NAME[step].title}", total=None, text="")
+            self._bar = self._bars.add_task(f"{_DOING[verb]} {_title(step)}", total=None, text="")
 
     def _progress(self, step: str, verb: Verb, progress: Progress) -> None:
         now = time.monotonic()
@@ -88,7 +88,7 @@ class Narrator:
             self._bars.update(self._bar, completed=progress.done, total=progress.total, text=progress_text(progress))
         elif now >= self._next_line:
             self._next_line = now + LINE_EVERY_S
-            self._line(f"    {BY_NAME[step].title}: {progress_text(progress)}")
+            self._line(f"    {_title(step)}: {progress_text(progress)}")
         if self._live is not None and now >= self._next_live:
             self._next_live = now + LIVE_EVERY_S
             _write_live(self._live, step, verb, progress)
@@ -108,7 +108,7 @@ class Narrator:
             self._bars.remove_task(self._bar)
             self._bar = None
         took = duration_text(time.monotonic() - self._began)
-        title = BY_NAME[event.step].title
+        title = _title(event.step)
         if event.error is not None:
             self._line(f"  ✗ {title}: {event.error}")
         elif event.outcome is not None:
@@ -147,6 +147,10 @@ def progress_text(progress: Progress) -> str:
     if progress.waiting:
         parts.append(progress.waiting)
     return ", ".join(parts)
+
+
+def _title(step: str) -> str:
+    return BY_NAME[step].title if step in BY_NAME else step.capitalize()
 
 
 def _mark(finding: Finding) -> str:

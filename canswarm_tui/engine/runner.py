@@ -73,9 +73,9 @@ class Runner:
         """Read the targets back and compare, always in full; without names, every step that has run."""
         with self._session(_in_order(names or STEP_NAMES)) as journal:
             records = journal.records()
-            chosen = _in_order(names or [n for n in STEP_NAMES if _has_run(records.get(n)) and n != "verification"])
+            chosen = _in_order(names or [n for n in STEP_NAMES if has_run(records.get(n)) and n != "verification"])
             for info in chosen:
-                if not _has_run(records.get(info.name)):
+                if not has_run(records.get(info.name)):
                     raise Blocked(info.name, "it has not run yet", f"run it first: `canswarm-tui run {info.name}`")
                 self._verify_step(journal, info, fresh_verdicts=False)
             self._report(journal)
@@ -95,7 +95,7 @@ class Runner:
         with self._session([info]) as journal:
             records = journal.records()
             for later in STEPS:
-                if name in later.needs and later.writes_target and _has_run(records.get(later.name)):
+                if name in later.needs and later.writes_target and has_run(records.get(later.name)):
                     raise Blocked(
                         name, f"{later.title} stands on it", f"undo that first: `canswarm-tui undo {later.name}`"
                     )
@@ -305,7 +305,8 @@ def _refuse(info: StepInfo, blockers: Sequence[Finding]) -> None:
     raise (Unreachable if away else Blocked)(info.title, f"{first.subject}: {first.happened}{more}", first.remedy)
 
 
-def _has_run(record: StepRecord | None) -> bool:
+def has_run(record: StepRecord | None) -> bool:
+    """Whether a step has done something that has not been undone."""
     return (
         record is not None
         and (record.outcome is not None or record.wrote_at is not None)

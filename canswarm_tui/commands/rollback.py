@@ -1,0 +1,67 @@
+"""`rollback`: v1's state back from a backup, in place or into another folder."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from canswarm_tui.commands.face import Face, common, stop_on_signals
+from canswarm_tui.commands.narrator import Narrator
+from canswarm_tui.engine.errors import Blocked, ExitCode, SettingsError
+from canswarm_tui.engine.rollback import Rollback, described, with_redis
+from canswarm_tui.engine.stop import StopSignal
+from canswarm_tui.engine.text import shown
+
+
+@click.command()
+@click.option("--from-backup", "backup", metavar="DIR", help="the backup's folder; default: the newest of this run")
+@click.option("--into", metavar="DIR", help="restore there instead of in place; nothing else is touched")
+@click.option("--redis-url", metavar="URL", help="with --into: also restore the keys into this Redis database")
+@click.option("--yes", is_flag=True, help="don't ask for the site's name")
+@common
+def rollback(face: Face, backup: str | None, into: str | None, redis_url: str | None, yes: bool) -> int:
+    """Bring v1's state back from a backup, remove what this run created in the targets, and prove both."""
+    if redis_url is not None and into is None:
+        raise SettingsError(
+            "--redis-url", "it goes with --into only", "leave it out: in place, the site's own Redis is used"
+        )
+    narrator = Narrator()
+    work = Rollback(face.settings, narrator, StopSignal())
+    stop_on_signals(work.stop)
+    folder = Path(backup) if backup else work.newest_backup()
+    if into is None:
+        _require_name(face, yes=yes)
+        assert face.place.folder.exists()
+    with narrator.narrating():
+        if into is None:
+            done = work.in_place(folder)
+        else:
+            done = work.elsewhere(folder, Path(into), with_redis(face.settings.site, redis_url))
+    compared, differences = done.proof.compared, done.proof.differences
+    face.write(f"restored {folder} into {done.into}")
+    if done.undone:
+        face.write(f"removed from the targets what this run had created: {', '.join(done.undone)}")
+    if done.aside is not None:
+        face.write(f"what was there before is backed up in {done.aside}")
+    face.write(
+        f"compared {compared.files:,} files and {compared.redis_keys:,} Redis keys: {len(differences)} differences"
+    )
+    for unlike in differences[:100]:
+        face.write(f"  {shown(unlike.name)}: {shown(unlike.happened)}")
+    return face.answer(ExitCode.ATTENTION if differences else ExitCode.DONE, described(done))
+
+
+def _require_name(face: Face, *, yes: bool) -> None:
+    """The site's name, typed: Enter alone must not do this."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise SettingsError("rollback", "it replaces the site and nobody is there to ask", "add --yes")
+    name = face.settings.site.require_root().resolve().name
+    typed = click.prompt(
+        f"Type the site's name ({shown(name)}) to roll it back", default="", show_default=False, err=True
+    )
+    if typed != name:
+        raise Blocked("rollback", "the name typed is not the site's", "nothing was begun")
