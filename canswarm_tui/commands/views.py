@@ -9,7 +9,7 @@ from typing import Any
 
 from canswarm_tui.commands.face import Face
 from canswarm_tui.engine.checklist import STEPS
-from canswarm_tui.engine.journal import Journal, StepRecord, StoredFinding
+from canswarm_tui.engine.journal import Journal, StepRecord, StepState, StoredFinding
 from canswarm_tui.engine.place import Place
 from canswarm_tui.engine.text import shown
 
@@ -75,13 +75,24 @@ def finding_view(stored: StoredFinding) -> dict[str, Any]:
 def write_summary(face: Face, view: Mapping[str, Any]) -> None:
     """The run as a short table, for people."""
     for step in view["steps"]:
-        text = (step["verdict"] or {}).get("summary") or (step["outcome"] or {}).get("summary") or step["error"] or ""
-        face.write(f"{step['state']:<16} {step['title']:<38} {shown(text)}".rstrip())
+        face.write(f"{step['state']:<16} {step['title']:<38} {shown(_said(step))}".rstrip())
     counts = view.get("counts") or {}
     if counts:
         face.write("findings: " + ", ".join(f"{n} {name}" for name, n in counts.items() if n))
     if view["waiting"]:
         face.write(f"{view['waiting']} findings wait for a person: `canswarm-tui findings`")
+
+
+def _said(step: Mapping[str, Any]) -> str:
+    """What is to be said of a step in its state: why it stopped, what was proved, or what was done."""
+    verdict, outcome = (step["verdict"] or {}).get("summary", ""), (step["outcome"] or {}).get("summary", "")
+    if step["error"]:
+        return str(step["error"])
+    if step["state"] == StepState.NOT_STARTED:
+        return ""
+    if step["state"] in (StepState.PROVED, StepState.NEEDS_ATTENTION):
+        return str(verdict or outcome)
+    return str(outcome or verdict)
 
 
 def when(seconds: float | None) -> str | None:

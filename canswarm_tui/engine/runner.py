@@ -103,6 +103,7 @@ class Runner:
                 outcome = self.steps(info.name).undo(ctx)
                 state = StepState.NEEDS_ATTENTION if outcome.conflicts else StepState.UNDONE
                 self._end(ctx, state, outcome=outcome)
+            _forget_final_verdict(journal, info)
             return self._result(journal)
 
     def resolve(self, stored: StoredFinding, keep: Keep, who: str, reason: str) -> RunResult:
@@ -140,6 +141,8 @@ class Runner:
             attention = blockers or ctx.journal.waiting_findings()
             state = StepState.NEEDS_ATTENTION if attention else StepState.DONE
             self._end(ctx, StepState.SKIPPED if outcome.skipped else state, outcome=outcome)
+        if outcome.created or outcome.removed:
+            _forget_final_verdict(journal, info)
         _refuse(info, blockers)
         if not outcome.skipped:
             self._verify_step(journal, info, fresh_verdicts=True)
@@ -277,6 +280,13 @@ class Runner:
         except EngineError:
             log.exception("the end could not be journalled")
         self.emit(StepEnded(ctx.step, ctx.verb, StepState.STOPPED, error=error))
+
+
+def _forget_final_verdict(journal: Journal, info: StepInfo) -> None:
+    """A target has changed: what the final verification said of all of them holds no more."""
+    final = journal.step("verification")
+    if info.writes_target and final.record().state is not StepState.NOT_STARTED:
+        final.set_state(StepState.NOT_STARTED)
 
 
 def _proved_state(ctx: StepContext, verdict: Verdict) -> StepState:

@@ -394,7 +394,7 @@ class StepJournal:
         verdict: Verdict | None = None,
         error: str | None = None,
     ) -> None:
-        """Record where the step stands; an outcome or verdict given becomes its newest."""
+        """Record where the step stands; an outcome or verdict given becomes its newest, NOT_STARTED forgets both."""
         now = time.time()
         with self._journal._transaction("state") as db:
             db.execute(
@@ -405,6 +405,8 @@ class StepJournal:
                 "UPDATE steps SET state = ?, changed_at = ?, error = ? WHERE step = ?",
                 (state.value, now, error, self.step),
             )
+            if state is StepState.NOT_STARTED:
+                db.execute("UPDATE steps SET outcome = NULL, verdict = NULL WHERE step = ?", (self.step,))
             if outcome is not None:
                 db.execute(
                     "UPDATE steps SET outcome = ?, outcome_at = ? WHERE step = ?",
