@@ -20,7 +20,7 @@ from canswarm_tui.engine.backup.disk import (
     never_stop,
     tell_nobody,
 )
-from canswarm_tui.engine.backup.places import Places, walk
+from canswarm_tui.engine.backup.places import Places, walk, was_skipped
 from canswarm_tui.engine.backup.plan_copy import digest
 from canswarm_tui.engine.backup.redis_dump import live_keys, saved_keys
 from canswarm_tui.engine.backup.redis_restore import difference, side_by_side
@@ -116,6 +116,8 @@ def _entry_difference(entry: m.Entry, path: Path, stop: Stop) -> str:
 
 def _plan(folder: Path, places: Places, compared: Compared, stop: Stop) -> Iterator[Unlike]:
     plan = m.Manifest.read(folder).plan
+    if plan is None:
+        return
     if not places.plan_db.is_file():
         yield Unlike(m.PLAN_COPY, "it is missing")
         return
@@ -133,9 +135,8 @@ def _others(folder: Path, places: Places, scratch: Path | None, stop: Stop) -> I
     with Seen(folder, scratch) as seen:
         for found in walk(places):
             stop()
-            name = f"{found.part}:{found.relative}"
-            if (found.part, found.relative) not in seen and name not in skipped:
-                yield Unlike(name, "the backup does not have it")
+            if (found.part, found.relative) not in seen and not was_skipped(found, skipped):
+                yield Unlike(f"{found.part}:{found.relative}", "the backup does not have it")
 
 
 def _keys(folder: Path, site: SiteSettings, scratch: Path | None, compared: Compared, stop: Stop) -> Iterator[Unlike]:

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -59,18 +59,28 @@ class _Sizes:
     size_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class _How:
+    with_redis: bool
+    store_as_files: bool
+    made: datetime
+    keep_until: datetime
+
+
 def back_up(
     site: SiteSettings,
     into: Path,
     retention_days: int,
     *,
     with_redis: bool = True,
+    store_as_files: bool = False,
     stop: Stop = never_stop,
     tell: Tell = tell_nobody,
     now: datetime | None = None,
 ) -> BackupDone:
     """Into a new folder `<into>/<site>-<UTC time>`, mode 0700; `.partial` folders of this site are removed.
 
+    `store_as_files` copies the plan store as plain files, for a site whose store is missing or damaged beyond reading.
     What can't be copied is told in `manifest.skipped`, so that the rest is safe. Raises `NoSpace` before it begins
     where the disk is too small, `Busy` while another backup of the site is made, and what the stores raise.
     """
@@ -87,7 +97,8 @@ def back_up(
         partial = final.with_name(final.name + PARTIAL)
         partial.mkdir(mode=0o700)
         with _locked(partial), _removed_on_failure(partial):
-            manifest = _fill(site, places, partial, sizes, with_redis, (moment, retention_days), stop, tell)
+            how = _How(with_redis, store_as_files, moment, moment + timedelta(days=retention_days))
+            manifest = _fill(site, places, partial, sizes, how, stop, tell)
             reading = _prove(partial, stop, tell)
             partial.rename(final)
             flush_folder(into)
@@ -99,26 +110,24 @@ def _fill(
     places: Places,
     folder: Path,
     sizes: _Sizes,
-    with_redis: bool,
-    moment: tuple[datetime, int],
+    how: _How,
     stop: Stop,
     tell: Tell,
 ) -> m.Manifest:
     scratch = folder / _SCRATCH
     scratch.mkdir(mode=0o700)
-    keys = dump(site, folder, scratch, stop) if with_redis else 0
-    plan = copy_plan(places.plan_db, folder, stop)
+    keys = dump(site, folder, scratch, stop) if how.with_redis else 0
+    plan = None if how.store_as_files else copy_plan(places.plan_db, folder, stop)
     copying = _Copying(sizes, tell)
     with PackWriter(folder, stop) as packs:
-        m.write_entries(folder / m.INDEX, copying.entries(places, packs, stop))
+        m.write_entries(folder / m.INDEX, copying.entries(walk(places, with_store=how.store_as_files), packs, stop))
     shutil.rmtree(scratch)
-    made, days = moment
     manifest = m.Manifest(
         str(site.require_root().resolve()),
-        redis_address(site) if with_redis else "",
+        redis_address(site) if how.with_redis else "",
         __version__,
-        made.isoformat(),
-        (made + timedelta(days=days)).isoformat(),
+        how.made.isoformat(),
+        how.keep_until.isoformat(),
         plan,
         tuple(_flushed(folder, stop)),
         copying.files,
@@ -143,8 +152,8 @@ class _Copying:
         self.files = self.folders = self.links = self.size_bytes = 0
         self.skipped: list[m.Skipped] = []
 
-    def entries(self, places: Places, packs: PackWriter, stop: Stop) -> Iterator[m.Entry]:
-        for found in walk(places):
+    def entries(self, everything: Iterable[Found], packs: PackWriter, stop: Stop) -> Iterator[m.Entry]:
+        for found in everything:
             stop()
             made = self._entry(found, packs)
             if isinstance(made, m.Skipped):

@@ -97,7 +97,8 @@ class Manifest:
     created: str
     keep_until: str
     """Not to be removed before."""
-    plan: PlanCopy
+    plan: PlanCopy | None
+    """None where SQLite could not read the store, or there was none: what there was is among the files."""
     stored: tuple[Stored, ...]
     """Every file of the backup but the manifest."""
     files: int
@@ -139,11 +140,11 @@ class Manifest:
     def _parse(cls, fields: dict[str, Any]) -> Self:
         if fields.pop("format") != FORMAT:
             raise ValueError("of another format")
-        plan = {**fields.pop("plan")}
-        plan["integrity"] = tuple(plan["integrity"])
+        plan = fields.pop("plan")
+        copy = None if plan is None else PlanCopy(**{**plan, "integrity": tuple(plan["integrity"])})
         stored = tuple(Stored(**one) for one in fields.pop("stored"))
         skipped = tuple(Skipped(**one) for one in fields.pop("skipped"))
-        found = cls(plan=PlanCopy(**plan), stored=stored, skipped=skipped, **fields)
+        found = cls(plan=copy, stored=stored, skipped=skipped, **fields)
         assert found.kept_until
         return found
 

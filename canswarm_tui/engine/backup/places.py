@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -72,20 +72,31 @@ class Found:
     trouble: str = ""
 
 
-def walk(places: Places) -> Iterator[Found]:
-    """Everything of every part, parts by name, folders before what they hold, names sorted. Missing parts are none."""
+def walk(places: Places, *, with_store: bool = False) -> Iterator[Found]:
+    """Everything of every part, parts by name, folders before what they hold, names sorted. Missing parts are none.
+
+    `with_store`: also the plan store and its side files, as the files that they are.
+    """
     parts = {_identity(path) for path in places.paths.values()}
     for part, path in sorted(places.paths.items()):
         if os.path.lexists(path):
-            yield from _below(part, path, "", parts)
+            yield from _below(part, path, "", parts, with_store)
 
 
-def is_v1s(part: str, relative: str) -> bool:
-    """False for the plan store with its side files, and for what this tool wrote."""
+def is_v1s(part: str, relative: str, with_store: bool = False) -> bool:
+    """False for what this tool wrote, and but `with_store` for the plan store with its side files."""
     if part != PLAN:
         return True
     top = relative.partition("/")[0].lstrip(".")
-    return top != PLAN_DB and top not in SIDE_FILES and not top.startswith("plan_automerge")
+    if top.startswith("plan_automerge"):
+        return False
+    return with_store or (top != PLAN_DB and top not in SIDE_FILES)
+
+
+def was_skipped(found: Found, skipped: Collection[str]) -> bool:
+    """It, or a folder around it, could not be copied into a backup that names those as skipped."""
+    names = found.relative.split("/")
+    return any(f"{found.part}:{'/'.join(names[:depth])}" in skipped for depth in range(len(names) + 1))
 
 
 def _identity(path: Path) -> tuple[int, int]:
@@ -96,7 +107,7 @@ def _identity(path: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _below(part: str, path: Path, relative: str, parts: set[tuple[int, int]]) -> Iterator[Found]:
+def _below(part: str, path: Path, relative: str, parts: set[tuple[int, int]], with_store: bool) -> Iterator[Found]:
     try:
         status = os.lstat(path)
     except OSError as exc:
@@ -117,5 +128,5 @@ def _below(part: str, path: Path, relative: str, parts: set[tuple[int, int]]) ->
         return
     for name in names:
         below = f"{relative}/{name}" if relative else name
-        if is_v1s(part, below):
-            yield from _below(part, path / name, below, parts)
+        if is_v1s(part, below, with_store):
+            yield from _below(part, path / name, below, parts, with_store)

@@ -26,7 +26,7 @@ from canswarm_tui.engine.backup.disk import (
     tell_nobody,
 )
 from canswarm_tui.engine.backup.packs import PackReader
-from canswarm_tui.engine.backup.places import PLAN, PLAN_DB, SIDE_FILES, Places, walk
+from canswarm_tui.engine.backup.places import PLAN, PLAN_DB, SIDE_FILES, Places, walk, was_skipped
 from canswarm_tui.engine.backup.redis_restore import put_back, require_empty
 from canswarm_tui.engine.backup.seen import Seen
 from canswarm_tui.engine.errors import Blocked, SiteUnreadable
@@ -70,7 +70,7 @@ def restore(
     `redis` names the Redis to fill; None leaves Redis alone. A destination that holds something is refused with
     `Blocked` unless `replace`; then files and keys of the backup replace what is there, and what the backup does not
     have stays, unless `exact`: then further files in v1's folders and further `decide:` keys are removed. Keys of
-    other programmes and this tool's plan document always stay. Verify the backup before.
+    other programmes, this tool's plan document and what the backup had to skip always stay. Verify the backup before.
     """
     places = into if isinstance(into, Places) else Places.under(into)
     manifest = m.Manifest.read(folder)
@@ -155,8 +155,9 @@ def _put_file(entry: m.Entry, path: Path, reader: PackReader, stop: Stop) -> Non
 
 def _put_plan(job: _Job) -> None:
     """The store itself, after whatever an older one left beside it: a stale journal would be rolled into it."""
-    plan = job.manifest.plan
-    places = job.places
+    plan, places = job.manifest.plan, job.places
+    if plan is None:
+        return
     places.paths[PLAN].mkdir(parents=True, exist_ok=True)
     for name in SIDE_FILES:
         (places.paths[PLAN] / name).unlink(missing_ok=True)
@@ -169,10 +170,11 @@ def _put_plan(job: _Job) -> None:
 def _remove_others(job: _Job) -> tuple[str, ...]:
     removed: list[str] = []
     folders: list[Path] = []
+    skipped = {one.name for one in job.manifest.skipped}
     with Seen(job.folder, job.places.paths[PLAN]) as seen:
         for found in walk(job.places):
             job.stop()
-            if (found.part, found.relative) in seen:
+            if (found.part, found.relative) in seen or was_skipped(found, skipped):
                 continue
             if found.path.is_dir() and not found.path.is_symlink():
                 folders.append(found.path)

@@ -60,7 +60,8 @@ def faults(folder: Path, reading: Reading, stop: Stop, tell: Tell) -> Iterator[F
         yield from _entry_faults(folder, manifest, reading, stop, tell)
         if not any(fault.name.startswith("redis-") for fault in damaged):
             yield from _redis_faults(folder, manifest, reading, stop)
-        if manifest.plan.logical and digest(folder / m.PLAN_COPY, stop) != manifest.plan.logical:
+        plan = manifest.plan
+        if plan is not None and plan.logical and digest(folder / m.PLAN_COPY, stop) != plan.logical:
             yield Fault(m.PLAN_COPY, "its rows are not those that were copied")
 
 

@@ -13,13 +13,15 @@ from pathlib import Path
 from canswarm_tui.engine.backup import manifest as m
 from canswarm_tui.engine.backup.compare import RestoreProof, compare_restored
 from canswarm_tui.engine.backup.disk import Advance, Tell
-from canswarm_tui.engine.backup.make import BackupDone, back_up
+from canswarm_tui.engine.backup.make import back_up
 from canswarm_tui.engine.backup.places import Places, walk
 from canswarm_tui.engine.backup.restore import restore
 from canswarm_tui.engine.backup.retention import remove_backup
 from canswarm_tui.engine.backup.scratch_redis import scratch_database
 from canswarm_tui.engine.backup.verify import verify_backup
 from canswarm_tui.engine.context import StepContext
+from canswarm_tui.engine.errors import SiteUnreadable
+from canswarm_tui.engine.journal.journal import Json
 from canswarm_tui.engine.spool import Spool
 from canswarm_tui.engine.step import Comparison, Finding, Kind, Level, Outcome, Progress, Verdict
 from canswarm_tui.engine.steps.keyed import Findings
@@ -66,8 +68,10 @@ class Backup:
     def run(self, ctx: StepContext) -> Outcome:
         fingerprint = _fingerprint(ctx)
         last = _last(ctx)
-        if last is not None and last.fingerprint == fingerprint and last.folder.is_dir():
-            return Outcome(unchanged=1, summary=f"nothing new: the site has not moved since the backup {last.folder}")
+        manifest = None if last is None or last.fingerprint != fingerprint else _still_good(ctx, last)
+        if last is not None and manifest is not None:
+            words = f"nothing new: the site has not moved since the backup {last.folder}"
+            return Outcome(unchanged=1, quarantined=_tell_skipped(ctx, manifest), summary=words)
         settings = ctx.settings
         done = ctx.retry.call(
             lambda: back_up(
@@ -79,7 +83,7 @@ class Backup:
             "folder": str(done.folder), "fingerprint": fingerprint, "created": done.manifest.created,
             "keep_until": done.manifest.keep_until, "proved_at": "",
         })  # fmt: skip
-        quarantined = _tell_skipped(ctx, done)
+        quarantined = _tell_skipped(ctx, done.manifest)
         differences = _prove(ctx, done.folder)
         made = done.manifest
         result = f"{differences} differences" if differences else "equal"
@@ -104,6 +108,8 @@ class Backup:
         for fault in verification.faults:
             findings.add(_finding("backup.damaged", fault.name, fault.happened, "keep it, and make another backup"))
         findings.flush()
+        if verification.faults:
+            ctx.journal.set_fact("last", {**_fact(ctx), "fingerprint": "damaged"})
         manifest, faults = verification.manifest, len(verification.faults)
         compared = manifest.files + manifest.redis_keys
         comparisons = [
@@ -137,10 +143,27 @@ def _prove(ctx: StepContext, folder: Path) -> int:
     proof = _restored(ctx, folder)
     differences = _tell_differences(ctx, proof)
     if not differences:
-        last = ctx.journal.fact("last")
-        assert isinstance(last, dict)
-        ctx.journal.set_fact("last", {**last, "proved_at": datetime.now(UTC).isoformat(timespec="seconds")})
+        _note_proof(ctx)
     return differences
+
+
+def _still_good(ctx: StepContext, last: _Last) -> m.Manifest | None:
+    """The manifest of a backup that can be read and was proved, or is now; None: another one must be made."""
+    if not last.folder.is_dir():
+        return None
+    try:
+        manifest = m.Manifest.read(last.folder)
+        if not last.proved_at:
+            if _restored(ctx, last.folder).differences:
+                return None
+            _note_proof(ctx)
+    except SiteUnreadable:  # damaged since
+        return None
+    return manifest
+
+
+def _note_proof(ctx: StepContext) -> None:
+    ctx.journal.set_fact("last", {**_fact(ctx), "proved_at": datetime.now(UTC).isoformat(timespec="seconds")})
 
 
 def _restored(ctx: StepContext, folder: Path) -> RestoreProof:
@@ -178,10 +201,10 @@ def _tell_differences(ctx: StepContext, proof: RestoreProof) -> int:
     return len(proof.differences)
 
 
-def _tell_skipped(ctx: StepContext, done: BackupDone) -> int:
+def _tell_skipped(ctx: StepContext, manifest: m.Manifest) -> int:
     """What could not be copied, by name; and what the plan store's copy says of itself."""
     findings = Findings(ctx)
-    for skipped in done.manifest.skipped:
+    for skipped in manifest.skipped:
         findings.add(
             Finding(
                 "backup.skipped", Level.WARNING, Kind.QUARANTINE, shown(skipped.name),
@@ -189,12 +212,13 @@ def _tell_skipped(ctx: StepContext, done: BackupDone) -> int:
                 "make it readable and run the step again, or accept with a reason that it is not backed up",
             )
         )  # fmt: skip
-    for fault in done.manifest.plan.integrity:
+    plan = manifest.plan
+    for fault in plan.integrity if plan is not None else ():
         findings.add(
             _finding("backup.plan_damaged", m.PLAN_COPY, f"SQLite says of the plan store: {fault}", "repair it")
         )
     findings.flush()
-    return len(done.manifest.skipped)
+    return len(manifest.skipped)
 
 
 def _finding(code: str, subject: str, happened: str, remedy: str) -> Finding:
@@ -216,6 +240,12 @@ def _teller(ctx: StepContext) -> Tell:
     return tell
 
 
+def _fact(ctx: StepContext) -> dict[str, Json]:
+    fact = ctx.journal.fact("last")
+    assert isinstance(fact, dict)
+    return fact
+
+
 def _last(ctx: StepContext) -> _Last | None:
     fact = ctx.journal.fact("last")
     if not isinstance(fact, dict):
@@ -227,7 +257,7 @@ def _last(ctx: StepContext) -> _Last | None:
 def _fingerprint(ctx: StepContext) -> str:
     """What tells that the site has moved: names, sizes and times of its files, and the decisions in Redis."""
     sha = hashlib.sha256()
-    for found in walk(Places.of(ctx.settings.site)):
+    for found in walk(Places.of(ctx.settings.site), with_store=True):
         ctx.stop.check()
         stand = found.status
         told = (

@@ -1,0 +1,159 @@
+"""The backup step on the real v1 site: made once, proved by restoring, made again when the site has moved."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import redis
+
+from canswarm_tui.engine.backup.retention import list_backups
+from canswarm_tui.engine.errors import Blocked
+from canswarm_tui.engine.settings import BackupSettings, Settings, SiteSettings
+from canswarm_tui.engine.step import Level
+from canswarm_tui.sandbox.servers import Server
+from tests.conftest import V1_SITE
+from tests.end_to_end.places import load_redis
+from tests.engine.steps.running import Bench, without_needs
+
+FILES = sum(1 for path in V1_SITE.rglob("*") if path.is_file() and path.name not in ("redis.jsonl", "plan.db"))
+
+
+@pytest.fixture
+def bench(v1_site: Path, clean_redis: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    without_needs(monkeypatch)
+    load_redis(v1_site, clean_redis)
+    return Bench(Settings(site=SiteSettings(root=v1_site, redis_url=clean_redis), state_dir=tmp_path / "state"))
+
+
+def folders(bench: Bench) -> list[Path]:
+    return [kept.folder for kept in list_backups(bench.settings.backup_folder)]
+
+
+def codes(bench: Bench) -> set[str]:
+    return {stored.finding.code for stored in bench.findings("backup") if stored.status != "gone"}
+
+
+def test_it_is_made_once_and_proved_by_restoring_files_and_keys(bench: Bench) -> None:
+    outcome = bench.run("backup")
+    verdict = bench.verify("backup")
+    client = redis.Redis.from_url(bench.settings.site.redis_url)
+    keys = client.dbsize()
+    client.close()
+    assert outcome.created == FILES
+    assert "restored into a scratch folder and compared: equal" in outcome.summary
+    assert verdict.passed
+    assert {c.name for c in verdict.comparisons} == {
+        "files and Redis keys in the backup",
+        "files and Redis keys restored",
+    }
+    assert [c.equal for c in verdict.comparisons] == [FILES + keys, FILES + 1 + keys]
+    assert bench.findings("backup") == []
+    again = bench.run("backup")
+    assert (again.created, again.unchanged) == (0, 1)
+    assert len(folders(bench)) == 1
+
+
+@pytest.mark.parametrize("moved", ["a file", "an op", "a decision", "a mode"])
+def test_a_site_that_has_moved_is_backed_up_again(bench: Bench, moved: str) -> None:
+    bench.run("backup")
+    site = bench.settings.site
+    match moved:
+        case "a file":
+            with (site.log_folder / "swarm.jsonl").open("a") as log:
+                log.write("{}\n")
+        case "an op":
+            with closing(sqlite3.connect(site.plan_db)) as db:
+                db.execute("UPDATE ops SET payload_json = '{}' WHERE rowid = 1")
+                db.commit()
+        case "a decision":
+            client = redis.Redis.from_url(site.redis_url)
+            client.set("decide:default-need", "{}")
+            client.close()
+        case "a mode":
+            site.env_file.chmod(0o640)
+    assert bench.run("backup").created == FILES
+    assert len(folders(bench)) == 2
+
+
+def test_the_scratch_database_is_left_as_empty_as_it_was(bench: Bench, private_server: Callable[..., Server]) -> None:
+    server = private_server("redis")
+    load_redis(bench.settings.site.require_root(), f"redis://127.0.0.1:{server.port}/0")
+    site = bench.settings.site.model_copy(update={"redis_url": f"redis://127.0.0.1:{server.port}/0"})
+    bench.settings = bench.settings.model_copy(update={"site": site})
+    bench.run("backup")
+    client = redis.Redis(port=server.port)
+    assert set(client.info("keyspace")) == {"db0"}
+    client.close()
+
+
+def test_without_an_empty_database_the_keys_are_not_restored_and_that_is_told(
+    bench: Bench, private_server: Callable[..., Server]
+) -> None:
+    server = private_server("redis")
+    load_redis(bench.settings.site.require_root(), f"redis://127.0.0.1:{server.port}/0")
+    for number in range(1, 16):
+        other = redis.Redis(port=server.port, db=number)
+        other.set("somebody's", number)
+        other.close()
+    site = bench.settings.site.model_copy(update={"redis_url": f"redis://127.0.0.1:{server.port}/0"})
+    bench.settings = bench.settings.model_copy(update={"site": site})
+    bench.run("backup")
+    (found,) = bench.findings("backup")
+    assert found.finding.code == "backup.no_scratch_database"
+    client = redis.Redis(port=server.port)
+    assert {name: facts["keys"] for name, facts in client.info("keyspace").items() if name != "db0"} == {
+        f"db{number}": 1 for number in range(1, 16)
+    }
+    client.close()
+
+
+def test_what_could_not_be_copied_waits_for_a_person_also_after_an_unchanged_run(bench: Bench) -> None:
+    os.mkfifo(bench.settings.site.log_folder / "pipe")
+    assert bench.run("backup").quarantined == 1
+    again = bench.run("backup")
+    assert (again.created, again.quarantined) == (0, 1)
+    assert codes(bench) == {"backup.skipped"}
+
+
+def test_damage_to_the_backup_is_found_by_name_and_the_next_run_makes_another(bench: Bench) -> None:
+    bench.run("backup")
+    (folder,) = folders(bench)
+    pack = folder / "files-00001.tar"
+    content = bytearray(pack.read_bytes())
+    content[len(content) // 2] ^= 1
+    pack.write_bytes(content)
+    assert not bench.verify("backup").passed
+    assert "backup.damaged" in codes(bench)
+    assert bench.run("backup").created == FILES
+    assert len(folders(bench)) == 2
+    assert codes(bench) == set()
+
+
+def test_a_backup_that_is_gone_is_told(bench: Bench) -> None:
+    bench.run("backup")
+    (folder,) = folders(bench)
+    folder.rename(folder.with_name("elsewhere"))
+    assert not bench.verify("backup").passed
+    assert codes(bench) == {"backup.missing"}
+    assert bench.run("backup").created == FILES
+
+
+def test_undo_is_refused_before_the_retention_date(bench: Bench) -> None:
+    bench.run("backup")
+    with pytest.raises(Blocked, match="it must be kept until"):
+        bench.undo("backup")
+    assert len(folders(bench)) == 1
+
+
+def test_a_backup_folder_inside_the_site_blocks(bench: Bench) -> None:
+    inside = bench.settings.site.log_folder / "backups"
+    bench.settings = bench.settings.model_copy(update={"backup": BackupSettings(dir=inside)})
+    with pytest.raises(Blocked, match="lies inside"):
+        bench.run("backup")
+    assert [stored.finding.level for stored in bench.findings("backup")] == [Level.BLOCKER]
+    assert not inside.exists()
