@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 from canswarm_tui.engine.errors import SettingsError
+
+FRAMES_OVER_SSH = "10"
 
 
 def open_interface(config: str | None, *, observe: bool, mouse: bool) -> int:
     """Run the interface until it is left; returns the exit code. Raises `SettingsError` without a terminal."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise SettingsError("terminal", "the interface needs a terminal", "use the commands: `canswarm-tui --help`")
+    if os.environ.get("SSH_CONNECTION"):
+        # Textual reads it when it is imported: fewer frames over a slow line.
+        os.environ.setdefault("TEXTUAL_FPS", FRAMES_OVER_SSH)
+        os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
     from canswarm_tui.app import open_app
 
     return open_app(Path(config) if config else None, observe=observe, mouse=mouse)

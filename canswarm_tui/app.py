@@ -1,0 +1,195 @@
+"""The terminal interface: a face of the engine. What it shows comes from the journal and the engine's events."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.theme import Theme
+
+from canswarm_tui.bridge import EngineEnded, EngineProgressed, EngineSaid, EngineThread
+from canswarm_tui.commands.face import log_to
+from canswarm_tui.engine.events import Retrying, Said, StepEnded, StepStarted
+from canswarm_tui.engine.journal import Journal
+from canswarm_tui.engine.lock import is_held
+from canswarm_tui.engine.place import place_of
+from canswarm_tui.engine.runner import Runner, RunResult
+from canswarm_tui.engine.settings import Settings
+from canswarm_tui.engine.settings_file import load_settings
+from canswarm_tui.engine.text import duration_text, shown
+from canswarm_tui.health import HealthSeen, HealthWatch
+from canswarm_tui.model import RunModel
+from canswarm_tui.screens.checklist import ChecklistScreen
+from canswarm_tui.screens.quit import QuitScreen
+
+DARK = Theme(
+    "swarm-dark", primary="#7aa2c9", secondary="#93a1b3", accent="#d0a24c", foreground="#dfe6ee", background="#12171e",
+    surface="#182029", panel="#202a35", success="#86b886", warning="#d9a94a", error="#d98080", dark=True,
+)  # fmt: skip
+LIGHT = Theme(
+    "swarm-light", primary="#2f5d8a", secondary="#5a6677", accent="#8a5a00", foreground="#1c2430", background="#fbfcfd",
+    surface="#f1f4f7", panel="#e4e9ef", success="#2f6b2f", warning="#8a5a00", error="#a03030", dark=False,
+)  # fmt: skip
+POLL_S = 1.0
+SIGNAL_EXIT = 143
+
+
+class SwarmApp(App[int], inherit_bindings=False):
+    """Holds the one engine thread and the model that screens draw."""
+
+    CSS_PATH = "app.tcss"
+    TITLE = "canswarm-tui"
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q", "leave", "Quit", id="quit", tooltip="leave; a step that runs is stopped at a safe point first"),
+        Binding("ctrl+q", "leave", "Quit", id="quit-2", show=False),
+        Binding("f1,question_mark", "help", "Help", id="help", key_display="F1"),
+    ]
+
+    def __init__(
+        self, settings: Settings, *, observe: bool = False, steps: Callable[[Settings], EngineThread] | None = None
+    ) -> None:
+        super().__init__()
+        self.settings = settings
+        self.place = place_of(settings)
+        self.observe = observe
+        self.model = RunModel(self.place, settings.site.require_root().resolve().name)
+        self.engine = EngineThread(settings, self.post_message) if steps is None else steps(settings)
+        self.health = HealthWatch(settings, self.post_message)
+        self._leaving: int | None = None
+
+    def on_mount(self) -> None:
+        self.register_theme(DARK)
+        self.register_theme(LIGHT)
+        self.theme = DARK.name
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            loop.add_signal_handler(number, self._signalled, signal.Signals(number).name)
+        self.model.read(elsewhere=self._runs_elsewhere())
+        self.push_screen(ChecklistScreen())
+        self.set_interval(POLL_S, self._poll)
+        self.health.start()
+
+    def on_unmount(self) -> None:
+        self.health.end()
+
+    def begin(self, work: Callable[[Runner], RunResult]) -> None:
+        """Start engine work, unless something works already or this is only an observer."""
+        if self.observe:
+            self.tell("observing only: start without --observe to run a step", severity="warning")
+        elif self.engine.busy or self._runs_elsewhere():
+            self.tell("a step runs already; stop it first (s)", severity="warning")
+        else:
+            self.engine.start(work)
+
+    def ask_to_stop(self) -> None:
+        """Stop at a safe point: here, or by a request where another process leads the run."""
+        if self.engine.busy:
+            self.model.stopping = True
+            self.engine.stop("asked to in the interface")
+        elif self._runs_elsewhere():
+            journal = Journal.join(self.place.journal)
+            journal.ask("stop", {"why": "asked to in another interface"})
+            journal.close()
+            self.model.stopping = True
+        self.refresh_screens()
+
+    def tell(self, text: str, *, severity: str = "information") -> None:
+        """A toast; data in it is shown literally."""
+        level = {"warning": "warning", "error": "error"}.get(severity, "information")
+        self.notify(shown(text, 300), severity=level, markup=False)  # type: ignore[arg-type]
+
+    def refresh_screens(self) -> None:
+        for screen in self.screen_stack:
+            redraw = getattr(screen, "redraw", None)
+            if redraw is not None:
+                redraw()
+
+    def on_health_seen(self, message: HealthSeen) -> None:
+        self.model.health[message.seen.name] = message.seen
+        self.refresh_screens()
+
+    def on_engine_progressed(self, message: EngineProgressed) -> None:
+        self.model.progressed(message.event)
+        self.refresh_screens()
+
+    def on_engine_said(self, message: EngineSaid) -> None:
+        event = message.event
+        if isinstance(event, StepStarted):
+            self.model.started(event)
+        elif isinstance(event, Retrying):
+            self.model.waiting = f"trying again in {duration_text(event.delay_s)}: {event.error}"
+            self.model.note(self.model.waiting)
+        elif isinstance(event, Said):
+            self.model.note(event.text)
+        elif isinstance(event, StepEnded):
+            self.model.ended(event)
+            self.model.read(elsewhere=False)
+        self.refresh_screens()
+
+    def on_engine_ended(self, message: EngineEnded) -> None:
+        self.model.idle()
+        self.model.read(elsewhere=False)
+        if message.error is not None:
+            self.tell(str(message.error), severity="error")
+        elif message.result is not None and message.result.waiting:
+            self.tell(f"{message.result.waiting} findings wait for a person (f)", severity="warning")
+        if self._leaving is not None:
+            self.engine.join()
+            self.exit(self._leaving, return_code=self._leaving)
+        self.refresh_screens()
+
+    def action_leave(self) -> None:
+        if not self.engine.busy:
+            self.exit(0)
+        elif not isinstance(self.screen, QuitScreen):
+            self.push_screen(QuitScreen(), self._leave)
+
+    def action_help(self) -> None:
+        from canswarm_tui.screens.help import HelpScreen
+
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen())
+
+    def _leave(self, stop: bool | None) -> None:
+        if stop:
+            self._leaving = 4 if self.engine.busy else 0
+            self.ask_to_stop()
+            if not self.engine.busy:
+                self.exit(0)
+
+    def _signalled(self, name: str) -> None:
+        self._leaving = SIGNAL_EXIT
+        if self.engine.busy:
+            self.engine.stop(f"signal {name}")
+        else:
+            self.exit(SIGNAL_EXIT, return_code=SIGNAL_EXIT)
+
+    def _runs_elsewhere(self) -> bool:
+        return not self.engine.busy and is_held(self.settings.site.require_root() / ".state")
+
+    def _poll(self) -> None:
+        """Follow a run that another process leads."""
+        if not self.engine.busy:
+            elsewhere = self._runs_elsewhere()
+            if elsewhere or self.model.elsewhere:
+                self.model.read(elsewhere=elsewhere)
+                self.refresh_screens()
+
+
+def open_app(config: Path | None, *, observe: bool, mouse: bool) -> int:
+    """Run the interface until it is left; returns the exit code."""
+    settings = load_settings(config).settings
+    settings.site.require_root()
+    place = place_of(settings)
+    place.make()
+    log_to(place.log)
+    app = SwarmApp(settings, observe=observe)
+    app.run(mouse=mouse)
+    app.engine.join()
+    return app.return_code or 0

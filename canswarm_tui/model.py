@@ -1,0 +1,138 @@
+"""What the screens draw: the journal as it was read last, and the step that runs. No widget in it."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+from canswarm_tui.engine.checklist import BY_NAME, STEPS, Item
+from canswarm_tui.engine.errors import EngineError
+from canswarm_tui.engine.events import StepEnded, StepProgressed, StepStarted
+from canswarm_tui.engine.journal import Journal, StepRecord, StepState, StoredFinding
+from canswarm_tui.engine.live import read_live
+from canswarm_tui.engine.place import Place
+from canswarm_tui.engine.probe import Probe
+from canswarm_tui.engine.step import Progress, Verb
+
+LINES_KEPT = 2000
+SYMBOLS = {
+    "not started": "·", "ready": "▸", "blocked": "×", "running": "▶", "stopping": "■", "stopped": "■",
+    "needs attention": "!", "done": "✓", "proved": "✔", "undone": "↶", "skipped": "–", "not available yet": " ",
+}  # fmt: skip
+FINISHED = (StepState.DONE, StepState.PROVED, StepState.SKIPPED, StepState.NEEDS_ATTENTION)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One checklist item as it is drawn."""
+
+    symbol: str
+    title: str
+    state: str
+    when: str
+    said: str
+    step: str | None
+    is_next: bool = False
+
+
+@dataclass
+class RunModel:
+    """Read again after every event that changes the journal."""
+
+    place: Place
+    site: str
+    records: dict[str, StepRecord] = field(default_factory=dict)
+    findings: list[StoredFinding] = field(default_factory=list)
+    running: tuple[str, Verb] | None = None
+    progress: Progress | None = None
+    waiting: str = ""
+    stopping: bool = False
+    elsewhere: bool = False
+    health: dict[str, Probe] = field(default_factory=dict)
+    lines: deque[str] = field(default_factory=lambda: deque(maxlen=LINES_KEPT))
+    rates: deque[float] = field(default_factory=lambda: deque(maxlen=60))
+
+    def read(self, *, elsewhere: bool) -> None:
+        """Everything from the journal; and the live file of a run that another process leads."""
+        self.elsewhere = elsewhere
+        if self.place.journal.exists():
+            try:
+                journal = Journal.observe(self.place.journal)
+                self.records, self.findings = journal.records(), journal.findings()
+                journal.close()
+            except EngineError as exc:
+                self.note(str(exc))
+        if elsewhere:
+            self._follow(read_live(self.place.live))
+        elif self.running is None:
+            self.progress = None
+
+    def _follow(self, live: dict[str, object] | None) -> None:
+        if live is None:
+            return
+        names = ("doing", "done", "total", "done_bytes", "total_bytes", "rate", "eta_s", "waiting")
+        self.progress = Progress(**{name: live[name] for name in names})  # type: ignore[arg-type]
+        self.running = (str(live["step"]), Verb(str(live["verb"])))
+
+    def started(self, event: StepStarted) -> None:
+        self.running, self.progress, self.waiting = (event.step, event.verb), None, ""
+        self.rates.clear()
+        self.note(f"{event.verb.value} {BY_NAME[event.step].title}")
+
+    def progressed(self, event: StepProgressed) -> None:
+        self.progress, self.waiting = event.progress, event.progress.waiting
+        if event.progress.rate is not None:
+            self.rates.append(event.progress.rate)
+
+    def ended(self, event: StepEnded) -> None:
+        said = (
+            event.error or (event.outcome and event.outcome.summary) or (event.verdict and event.verdict.summary) or ""
+        )
+        self.note(f"{event.verb.value} {BY_NAME[event.step].title}: {event.state.value} {said}".rstrip())
+
+    def idle(self) -> None:
+        self.running, self.progress, self.waiting, self.stopping = None, None, "", False
+
+    def note(self, text: str) -> None:
+        self.lines.append(f"{time.strftime('%H:%M:%S')}  {text}")
+
+    @property
+    def waiting_findings(self) -> int:
+        return sum(f.wants_decision for f in self.findings)
+
+    def next_step(self) -> str | None:
+        """The first step that is not finished, in the order of a run."""
+        return next((i.name for i in STEPS if self._record(i.name).state not in FINISHED), None)
+
+    def item(self, item: Item) -> Shown:
+        """One line of the checklist in its true state."""
+        if not item.steps:
+            return Shown(SYMBOLS["not available yet"], item.title, "not available yet", "", item.note, None)
+        name = item.steps[0]
+        record = self._record(name)
+        state, why = self._state(record)
+        when = "" if record.changed_at is None else time.strftime("%m-%d %H:%M", time.localtime(record.changed_at))
+        said = why or record.error or self._said(record)
+        return Shown(SYMBOLS[state], item.title, state, when, said, name, is_next=name == self.next_step())
+
+    def _state(self, record: StepRecord) -> tuple[str, str]:
+        if self.running is not None and self.running[0] == record.step:
+            return ("stopping" if self.stopping else "running"), ""
+        if record.state is StepState.RUNNING:
+            return "stopped", "it was interrupted; run it again to go on"
+        if record.state is StepState.NOT_STARTED:
+            missing = [n for n in BY_NAME[record.step].needs if self._record(n).state not in FINISHED]
+            return ("blocked", f"needs {BY_NAME[missing[0]].title}") if missing else ("ready", "")
+        return record.state.value, ""
+
+    @staticmethod
+    def _said(record: StepRecord) -> str:
+        verdict = record.verdict.summary if record.verdict else ""
+        outcome = record.outcome.summary if record.outcome else ""
+        return (
+            verdict or outcome if record.state in (StepState.PROVED, StepState.NEEDS_ATTENTION) else outcome or verdict
+        )
+
+    def _record(self, name: str) -> StepRecord:
+        return self.records.get(name, StepRecord(name))

@@ -1,0 +1,43 @@
+"""Help: what the words mean and what every key does."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import Screen
+from textual.widgets import Footer, Static
+
+_TEXT = """\
+The checklist is the guide's. Its words:
+  not started, blocked (by what stands below), ready, running, stopping, stopped
+  done             did what it should; nothing of it can be compared, or people have accepted the rest
+  proved           the target was read back and everything is equal
+  needs attention  a quarantine, difference or conflict waits for a person: press f
+  undone           what this run created there was removed
+
+Enter  run, resume or catch up the item under the cursor; running again copies only what is new
+r      run every pending step, from preflight to the final verification; never an undo
+v      read the target back and compare it in full
+u      undo: remove what this run created there, after the site's name was typed
+s      stop at a safe point; the same key Enter goes on
+f      findings: Tab narrows the list, a accepts with a reason, t and k resolve a conflict, w saves the list
+l      log
+q      quit; asks while a step runs
+
+Going back to v1: `canswarm-tui rollback`. Every key has a command: `canswarm-tui --help`."""
+
+
+class HelpScreen(Screen[None]):
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f1", "back", "Back", id="back-help", key_display="esc")]
+
+    def compose(self) -> ComposeResult:
+        yield Static("Help", id="head", markup=False)
+        with Vertical(id="body"):
+            yield Static(_TEXT, markup=False)
+        yield Footer(show_command_palette=False)
+
+    def action_back(self) -> None:
+        self.app.pop_screen()

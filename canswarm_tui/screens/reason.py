@@ -1,0 +1,37 @@
+"""Asking why a finding may stay as it is; an empty answer changes nothing."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+from canswarm_tui.engine.text import shown
+
+
+class ReasonScreen(ModalScreen[str]):
+    """Gives the reason, or nothing."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel", id="cancel-reason")]
+
+    def __init__(self, subject: str) -> None:
+        super().__init__()
+        self._subject = subject
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="box"):
+            yield Static(
+                f"Accept {shown(self._subject, 120)} as it is. Why? It is kept in journal and report.", markup=False
+            )
+            yield Input(id="reason")
+            yield Static("Enter accepts, Esc goes back", markup=False)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        self.dismiss(event.value.strip())
+
+    def action_cancel(self) -> None:
+        self.dismiss("")

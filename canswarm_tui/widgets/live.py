@@ -1,0 +1,57 @@
+"""What runs now, in at most three lines: counts, rate as a sparkline, bytes, time left, and why it waits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from canswarm_tui.engine.checklist import BY_NAME
+from canswarm_tui.engine.probe import SERVERS
+from canswarm_tui.engine.text import bytes_text, duration_text, shown
+from canswarm_tui.model import RunModel
+
+_BARS = "▁▂▃▄▅▆▇█"
+
+
+def live_text(model: RunModel) -> str:
+    """The lines for the model as it is."""
+    if model.running is None:
+        return "Nothing runs. Enter runs the item under the cursor, r runs all that is pending, F1 helps."
+    name, verb = model.running
+    title = BY_NAME[name].title if name in BY_NAME else name
+    head = f"{'Stopping' if model.stopping else 'Running'}: {title} ({verb.value})"
+    progress = model.progress
+    if progress is None:
+        return head
+    of = "" if progress.total is None else f" of {progress.total:,}"
+    parts = [f"{shown(progress.doing)} {progress.done:,}{of}"]
+    if progress.done_bytes:
+        parts.append(bytes_text(progress.done_bytes))
+    if progress.rate is not None:
+        parts.append(f"{progress.rate:,.0f}/s {sparkline(tuple(model.rates))}".rstrip())
+    parts.append(f"time left {duration_text(progress.eta_s)}" if progress.eta_s is not None else "time left unknown")
+    lines = [head, "   ".join(parts)]
+    if model.waiting:
+        lines.append(f"Waiting: {shown(model.waiting, 300)}")
+    return "\n".join(lines)
+
+
+def health_text(model: RunModel) -> str:
+    """One line: each server with a sign and how long it took, trouble first in words."""
+    if not model.health:
+        return "servers: looking…"
+    parts = []
+    for name in SERVERS:
+        seen = model.health.get(name)
+        if seen is not None:
+            parts.append(f"✓ {name} {seen.took_ms:.0f} ms" if seen.error is None else f"✗ {name} {seen.error.happened}")
+    parts.sort(key=lambda part: part.startswith("✓"))
+    return shown("  ".join(parts), 400)
+
+
+def sparkline(values: Sequence[float], width: int = 16) -> str:
+    """The last values as bars, the largest the highest."""
+    last = values[-width:]
+    top = max(last, default=0.0)
+    if top <= 0:
+        return ""
+    return "".join(_BARS[min(len(_BARS) - 1, int(v / top * (len(_BARS) - 1)))] for v in last)
