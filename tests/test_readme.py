@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 from canswarm_tui.cli import _COMMANDS
 from canswarm_tui.engine.checklist import STEP_NAMES
@@ -35,4 +36,4 @@ def test_every_exit_code_is_in_the_readme() -> None:
 def test_every_file_that_the_readme_links_to_exists() -> None:
     links = re.findall(r"\]\(([^)#]+)\)", README)
     assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    assert [link for link in links if not (ROOT / unquote(link)).exists()] == []
