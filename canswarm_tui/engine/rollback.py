@@ -1,28 +1,30 @@
 """Rollback from backup: v1's state back as it was backed up, and what this run created in the targets removed.
 
 Before anything is replaced, what is there now is backed up beside the journal, so that nothing written since is lost.
-Everything is compared with the backup afterwards. It can be killed anywhere and called again.
+Everything is compared with the backup afterwards. It can be killed anywhere and called again. A target that does not
+let itself be cleared does not keep v1 from coming back: it is told, and that step can be undone later.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from canswarm_tui.engine.backup.compare import RestoreProof, compare_restored
-from canswarm_tui.engine.backup.disk import Advance
+from canswarm_tui.engine.backup.disk import Advance, disk_errors
 from canswarm_tui.engine.backup.make import back_up
+from canswarm_tui.engine.backup.manifest import Manifest
 from canswarm_tui.engine.backup.places import Places
 from canswarm_tui.engine.backup.restore import restore
 from canswarm_tui.engine.backup.verify import verify_backup
-from canswarm_tui.engine.checklist import STEPS
-from canswarm_tui.engine.errors import Blocked
+from canswarm_tui.engine.checklist import STEPS, StepInfo
+from canswarm_tui.engine.errors import Blocked, EngineError, ExitCode, SiteUnreadable, Stopped
 from canswarm_tui.engine.events import Emit, Said, StepProgressed
 from canswarm_tui.engine.journal import Journal, StepState
 from canswarm_tui.engine.journal.journal import Json
-from canswarm_tui.engine.lock import hold_run
-from canswarm_tui.engine.place import Place, place_of, site_identity
+from canswarm_tui.engine.place import Place, place_of
 from canswarm_tui.engine.runner import Runner, has_run
 from canswarm_tui.engine.settings import Settings, SiteSettings
 from canswarm_tui.engine.step import Finding, Kind, Level, Outcome, Progress, Verb
@@ -34,15 +36,35 @@ NAME = "rollback"
 
 
 @dataclass(frozen=True, slots=True)
+class Undo:
+    """What became of one step's work at its target."""
+
+    step: str
+    removed: int = 0
+    kept: int = 0
+    """Created by this run, but changed since by somebody else; a finding names each."""
+    error: EngineError | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RolledBack:
     """What a rollback did. `aside` holds a backup of what was there before it; None for a restore elsewhere."""
 
     backup: Path
     into: Path
     aside: Path | None
-    undone: tuple[str, ...]
-    """Steps whose work at the targets was removed, in the order in which that was done."""
     proof: RestoreProof
+    undos: tuple[Undo, ...] = ()
+    """In the order in which they were done."""
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """Of the first undo that failed; else whether something needs a person."""
+        for undo in self.undos:
+            if undo.error is not None:
+                return undo.error.exit_code
+        kept = any(undo.kept for undo in self.undos)
+        return ExitCode.ATTENTION if kept or self.proof.differences else ExitCode.DONE
 
 
 @dataclass(frozen=True)
@@ -72,26 +94,34 @@ class Rollback:
         self._require_whole(folder)
         restore(folder, into, redis, stop=self.stop.check, tell=self._tell)
         proof = compare_restored(folder, into, redis, stop=self.stop.check, tell=self._tell)
-        return RolledBack(folder, into, None, (), proof)
+        return RolledBack(folder, into, None, proof)
 
     def in_place(self, folder: Path) -> RolledBack:
-        """v1's state back in the site itself, after its present state was backed up and the targets were cleared."""
-        self._require_whole(folder)
+        """v1's state back in the site itself, after its present state was backed up and the targets were cleared.
+
+        Raises `Blocked` where v1 writes or the backup is damaged or another site's, `Busy` while another run is live.
+        """
+        root = self.settings.site.require_root()
+        _require_same_site(folder, root)
         self._require_quiet()
+        self._require_whole(folder)
         place = place_of(self.settings)
-        place.make()
-        aside = self._set_aside(place)
-        undone = self._undo_all(place)
-        proof = self._put_back(folder)
-        self._record(place, folder, aside, undone, proof)
-        return RolledBack(folder, self.settings.site.require_root(), aside, undone, proof)
+        with disk_errors(root):
+            self.settings.site.plan_db.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with Runner(self.settings, self.emit, self.stop).undoing() as (journal, undo_step):
+            aside = self._set_aside(place)
+            undos = self._undo_all(journal, undo_step)
+            self._require_quiet()
+            done = RolledBack(folder, root, aside, self._put_back(folder), undos)
+            _record(journal, done)
+        return done
 
     def _require_whole(self, folder: Path) -> None:
         self._say(f"reading the backup {folder} back")
         verification = verify_backup(folder, self.stop.check, self._tell)
         if verification.faults:
             first = verification.faults[0]
-            happened = f"{first.name}: {first.happened} (and {len(verification.faults) - 1} more)"
+            happened = f"{first.name}: {first.happened} ({len(verification.faults)} faults in all)"
             raise Blocked(
                 str(folder), f"the backup is damaged: {happened}", "name another backup with --from-backup DIR"
             )
@@ -106,46 +136,36 @@ class Rollback:
     def _set_aside(self, place: Place) -> Path:
         self._say("backing up what is there now")
         into = place.folder / f"before-rollback-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-        done = back_up(
-            self.settings.site, into, self.settings.backup.retention_days, stop=self.stop.check, tell=self._tell
-        )
+        site, days = self.settings.site, self.settings.backup.retention_days
+        try:
+            done = back_up(site, into, days, stop=self.stop.check, tell=self._tell)
+        except SiteUnreadable as exc:
+            self._say(f"the plan store is copied as the files that it is: {exc.happened}")
+            done = back_up(site, into, days, store_as_files=True, stop=self.stop.check, tell=self._tell)
         return done.folder
 
-    def _undo_all(self, place: Place) -> tuple[str, ...]:
-        if not place.journal.exists():
-            return ()
-        journal = Journal.observe(place.journal)
-        try:
-            records = journal.records()
-        finally:
-            journal.close()
-        undone = []
+    def _undo_all(self, journal: Journal, undo_step: Callable[[StepInfo], Outcome]) -> tuple[Undo, ...]:
+        records = journal.records()
+        undos = []
         for info in reversed(STEPS):
-            if info.writes_target and has_run(records.get(info.name)):
-                Runner(self.settings, self.emit, self.stop).undo(info.name)
-                undone.append(info.name)
-        return tuple(undone)
+            if not (info.writes_target and has_run(records.get(info.name))):
+                continue
+            try:
+                outcome = undo_step(info)
+                undos.append(Undo(info.name, outcome.removed, outcome.conflicts))
+            except Stopped:
+                raise
+            except EngineError as exc:
+                undos.append(Undo(info.name, error=exc))
+        return tuple(undos)
 
     def _put_back(self, folder: Path) -> RestoreProof:
         site = self.settings.site
         places = Places.of(site)
+        redis = site if Manifest.read(folder).redis else None
         self._say(f"restoring {folder} into {site.require_root()}")
-        with hold_run(site.require_root() / ".state", ()):
-            restore(folder, places, site, replace=True, exact=True, stop=self.stop.check, tell=self._tell)
-            return compare_restored(folder, places, site, stop=self.stop.check, tell=self._tell)
-
-    def _record(self, place: Place, folder: Path, aside: Path, undone: tuple[str, ...], proof: RestoreProof) -> None:
-        journal = Journal.open(place.journal, site_identity(self.settings))
-        try:
-            step = journal.step(NAME)
-            facts: dict[str, Json] = {"backup": str(folder), "aside": str(aside), "undone": list(undone)}
-            sweep = step.note(Verb.RUN, "rolled back", facts)
-            step.add_finding(Verb.RUN, sweep, [_difference(u.name, u.happened) for u in proof.differences])
-            step.sweep_out(Verb.RUN, sweep)
-            state = StepState.NEEDS_ATTENTION if proof.differences else StepState.PROVED
-            step.set_state(state, outcome=Outcome(created=proof.compared.files, summary=f"rolled back to {folder}"))
-        finally:
-            journal.close()
+        restore(folder, places, redis, replace=True, exact=True, stop=self.stop.check, tell=self._tell)
+        return compare_restored(folder, places, redis, stop=self.stop.check, tell=self._tell)
 
     def _tell(self, at: Advance) -> None:
         progress = Progress(at.doing, at.files, at.total_files or None, at.size_bytes, at.total_bytes or None)
@@ -153,6 +173,27 @@ class Rollback:
 
     def _say(self, text: str) -> None:
         self.emit(Said(NAME, text))
+
+
+def _require_same_site(folder: Path, root: Path) -> None:
+    backed_up = Manifest.read(folder).site
+    if backed_up != str(root.resolve()):
+        raise Blocked(
+            str(folder), f"it is a backup of {backed_up}, not of {root}",
+            "restore it elsewhere with --into, or name that site with --site",
+        )  # fmt: skip
+
+
+def _record(journal: Journal, done: RolledBack) -> None:
+    step = journal.step(NAME)
+    facts: dict[str, Json] = {
+        "backup": str(done.backup), "aside": str(done.aside), "undone": [u.step for u in done.undos if u.error is None]
+    }  # fmt: skip
+    sweep = step.note(Verb.RUN, "rolled back", facts)
+    step.add_finding(Verb.RUN, sweep, [_difference(u.name, u.happened) for u in done.proof.differences])
+    step.sweep_out(Verb.RUN, sweep)
+    state = StepState.NEEDS_ATTENTION if done.proof.differences else StepState.PROVED
+    step.set_state(state, outcome=Outcome(created=done.proof.compared.files, summary=f"rolled back to {done.backup}"))
 
 
 def _difference(name: str, happened: str) -> Finding:
@@ -174,7 +215,8 @@ def described(done: RolledBack) -> dict[str, object]:
         "backup": str(done.backup),
         "into": str(done.into),
         "aside": None if done.aside is None else str(done.aside),
-        "undone": list(done.undone),
+        "undone": [{"step": u.step, "removed": u.removed, "kept": u.kept} for u in done.undos if u.error is None],
+        "not_undone": [{"step": u.step, "error": str(u.error)} for u in done.undos if u.error is not None],
         "compared": {"files": compared.files, "size_bytes": compared.size_bytes, "redis_keys": compared.redis_keys},
         "differences": [{"name": u.name, "happened": u.happened} for u in done.proof.differences],
     }

@@ -99,12 +99,17 @@ class Runner:
                     raise Blocked(
                         name, f"{later.title} stands on it", f"undo that first: `canswarm-tui undo {later.name}`"
                     )
-            with self._verb(journal, info, Verb.UNDO) as ctx:
-                outcome = self.steps(info.name).undo(ctx)
-                state = StepState.NEEDS_ATTENTION if outcome.conflicts else StepState.UNDONE
-                self._end(ctx, state, outcome=outcome)
-            _forget_final_verdict(journal, info)
+            self._undo_step(journal, info)
             return self._result(journal)
+
+    @contextmanager
+    def undoing(self) -> Iterator[tuple[Journal, Callable[[StepInfo], Outcome]]]:
+        """The journal, and the undo of one step at a time, while site and targets are held: what a rollback needs.
+
+        The order of the undos is the caller's matter. Raises `Busy` while another run is live.
+        """
+        with self._session(STEPS) as journal:
+            yield journal, lambda info: self._undo_step(journal, info)
 
     def resolve(self, stored: StoredFinding, keep: Keep, who: str, reason: str) -> RunResult:
         """Do what a person decided about a conflict, and keep who and why."""
@@ -146,6 +151,13 @@ class Runner:
         _refuse(info, blockers)
         if not outcome.skipped:
             self._verify_step(journal, info, fresh_verdicts=True)
+
+    def _undo_step(self, journal: Journal, info: StepInfo) -> Outcome:
+        with self._verb(journal, info, Verb.UNDO) as ctx:
+            outcome = self.steps(info.name).undo(ctx)
+            self._end(ctx, StepState.NEEDS_ATTENTION if outcome.conflicts else StepState.UNDONE, outcome=outcome)
+        _forget_final_verdict(journal, info)
+        return outcome
 
     def _check_step(self, journal: Journal, info: StepInfo) -> None:
         blockers: list[Finding] = []
