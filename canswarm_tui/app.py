@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
@@ -67,9 +70,8 @@ class SwarmApp(App[int], inherit_bindings=False):
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         self.theme = DARK.name
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGHUP, signal.SIGTERM):
-            loop.add_signal_handler(number, self._signalled, signal.Signals(number).name)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._signalled, signal.SIGTERM.name)
+        signal.signal(signal.SIGHUP, lambda _number, _frame: self._hung_up())
         self.model.read(elsewhere=self._runs_elsewhere())
         self.push_screen(ChecklistScreen())
         self.set_interval(POLL_S, self._poll)
@@ -169,6 +171,22 @@ class SwarmApp(App[int], inherit_bindings=False):
             self.engine.stop(f"signal {name}")
         else:
             self.exit(SIGNAL_EXIT, return_code=SIGNAL_EXIT)
+
+    def _hung_up(self) -> None:
+        """The terminal is gone: draw into nothing, stop at a safe point, and end without it.
+
+        Not through the event loop: it may wait for a terminal that takes nothing any more.
+        """
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for terminal in (0, 1, 2):
+            os.dup2(nothing, terminal)
+        self.engine.stop("the terminal has gone (SIGHUP)")
+        threading.Thread(target=self._end_without_terminal, name="hang-up").start()
+
+    def _end_without_terminal(self) -> None:
+        self.engine.join()
+        logging.shutdown()
+        os._exit(SIGNAL_EXIT)
 
     def _runs_elsewhere(self) -> bool:
         return not self.engine.busy and is_held(self.settings.site.require_root() / ".state")

@@ -1,0 +1,98 @@
+"""The installed program in a pseudo-terminal, its screen kept by a terminal emulator."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import sys
+import termios
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pyte
+
+
+class Terminal:
+    """A child on a pty of so many columns and rows."""
+
+    def __init__(self, environment: Mapping[str, str], columns: int = 80, rows: int = 24) -> None:
+        self.screen = pyte.Screen(columns, rows)
+        self._stream = pyte.ByteStream(self.screen)
+        self.raw = b""
+        self.pid, self._fd = pty.fork()
+        if self.pid == 0:
+            os.execve(
+                sys.executable,
+                [sys.executable, "-m", "canswarm_tui"],
+                {**os.environ, "TERM": "xterm-256color", **environment},
+            )
+        self.resize(columns, rows)
+
+    def resize(self, columns: int, rows: int) -> None:
+        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self.screen.resize(rows, columns)
+
+    def press(self, keys: str) -> None:
+        os.write(self._fd, keys.encode())
+
+    def text(self) -> str:
+        return "\n".join(self.screen.display)
+
+    def until(self, holds: Callable[[str], bool], timeout_s: float = 60) -> str:
+        """Read until the screen's text is as wanted; fails with the screen as it is."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            if holds(self.text()):
+                return self.text()
+            if not self._read(0.2) and self._ended():
+                break
+        raise AssertionError(f"not on the screen in time:\n{self.text()}")
+
+    def send(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
+    def hang_up(self) -> None:
+        """What a lost SSH connection does: the terminal goes away."""
+        os.close(self._fd)
+        self._fd = -1
+
+    def wait(self, timeout_s: float = 30) -> int:
+        """The exit code, negative for a signal."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.pid = 0
+                return os.waitstatus_to_exitcode(status)
+            if self._fd >= 0:
+                self._read(0.05)
+            else:
+                time.sleep(0.05)
+        raise AssertionError(f"it does not end:\n{self.text()}")
+
+    def close(self) -> None:
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        if self._fd >= 0:
+            os.close(self._fd)
+
+    def _read(self, wait_s: float) -> bool:
+        ready, _, _ = select.select([self._fd], [], [], wait_s)
+        if not ready:
+            return False
+        try:
+            data = os.read(self._fd, 65536)
+        except OSError:
+            return False
+        self.raw += data
+        self._stream.feed(data)
+        return bool(data)
+
+    def _ended(self) -> bool:
+        return not Path(f"/proc/{self.pid}").exists()

@@ -1,0 +1,91 @@
+"""The program as an operator sees it: in a terminal, by keys only, on real servers; and when the connection is lost."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from canswarm_tui.engine.journal import Journal, StepState
+from tests.end_to_end.places import Place
+from tests.end_to_end.terminal import Terminal
+
+LEAVES_ALTERNATE_SCREEN = b"\x1b[?1049l"
+
+
+@pytest.fixture
+def opened() -> Iterator[Callable[[Place], Terminal]]:
+    terminals: list[Terminal] = []
+
+    def start(place: Place) -> Terminal:
+        terminals.append(Terminal(place.environment))
+        return terminals[-1]
+
+    yield start
+    for terminal in terminals:
+        terminal.close()
+
+
+def states(place: Place) -> dict[str, StepState]:
+    (path,) = (place.folder / "state" / "sites").glob("*/journal.db")
+    journal = Journal.observe(path)
+    try:
+        return {name: record.state for name, record in journal.records().items()}
+    finally:
+        journal.close()
+
+
+def test_a_whole_migration_by_keys_only_at_80_by_24(
+    new_place: Callable[..., Place], opened: Callable[[Place], Terminal]
+) -> None:
+    place = new_place("whole")
+    terminal = opened(place)
+    terminal.until(lambda text: "ready — next" in text)
+    terminal.press("r")
+    terminal.until(lambda text: "Running:" in text)
+    terminal.until(lambda text: "Nothing runs." in text, 180)
+    terminal.press("\x1b[F")
+    assert states(place)["verification"] is StepState.PROVED
+    terminal.press("q")
+    assert terminal.wait() == 0
+    assert LEAVES_ALTERNATE_SCREEN in terminal.raw
+
+
+@pytest.mark.parametrize("how", ["hang up", "SIGTERM"])
+def test_a_lost_connection_stops_at_a_safe_point_and_the_next_start_goes_on(
+    new_place: Callable[..., Place], opened: Callable[[Place], Terminal], how: str
+) -> None:
+    place = new_place("lost")
+    terminal = opened(place)
+    terminal.until(lambda text: "ready — next" in text)
+    terminal.press("r")
+    terminal.until(lambda text: "Policy: Python → OPA (verify)" in text, 120)
+    if how == "hang up":
+        terminal.hang_up()
+        terminal.send(signal.SIGHUP)
+    else:
+        terminal.send(signal.SIGTERM)
+    assert terminal.wait() == 143
+    assert states(place)["blobs-minio"] is StepState.PROVED
+    again = opened(place)
+    again.until(lambda text: "proved" in text)
+    again.press("r")
+    again.until(lambda text: "Running:" in text)
+    again.until(lambda text: "Nothing runs." in text, 180)
+    assert states(place)["verification"] is StepState.PROVED
+    again.press("q")
+    assert again.wait() == 0
+
+
+def test_a_storm_of_resizes_changes_nothing(
+    new_place: Callable[..., Place], opened: Callable[[Place], Terminal]
+) -> None:
+    terminal = opened(new_place("resized"))
+    terminal.until(lambda text: "ready — next" in text)
+    for columns in (200, 40, 120, 80, 60, 132, 80):
+        terminal.resize(columns, 24)
+        terminal.send(signal.SIGWINCH)
+    terminal.until(lambda text: "ready — next" in text)
+    terminal.press("q")
+    assert terminal.wait() == 0
