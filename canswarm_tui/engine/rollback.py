@@ -109,9 +109,12 @@ class Rollback:
         with disk_errors(root):
             self.settings.site.plan_db.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with Runner(self.settings, self.emit, self.stop).undoing() as (journal, undo_step):
+            before = self._stand()
             aside = self._set_aside(place)
             undos = self._undo_all(journal, undo_step)
             self._require_quiet()
+            if self._stand() != before:
+                raise Blocked(str(root), "v1 has written to it since it was set aside", "stop v1, then roll back again")
             done = RolledBack(folder, root, aside, self._put_back(folder), undos)
             _record(journal, done)
         return done
@@ -132,6 +135,11 @@ class Rollback:
         if writing:
             who = ", ".join(f"{h.command} (process {h.pid})" for h in writing)
             raise Blocked(str(site.require_root()), f"v1 has it open for writing: {who}", "stop v1 first")
+
+    def _stand(self) -> dict[Path, tuple[int, int, int] | None]:
+        """What tells whether somebody writes whom we can't see."""
+        site = self.settings.site
+        return v1_site.fingerprint([site.plan_db, v1_site.log_file(site)])
 
     def _set_aside(self, place: Place) -> Path:
         self._say("backing up what is there now")

@@ -20,8 +20,13 @@ import redis
 from canswarm_tui.engine.backup.compare import compare_restored
 from canswarm_tui.engine.backup.places import Places
 from canswarm_tui.engine.backup.verify import verify_backup
+from canswarm_tui.engine.errors import Blocked
+from canswarm_tui.engine.events import Event, StepStarted
 from canswarm_tui.engine.journal import Journal
+from canswarm_tui.engine.rollback import Rollback
 from canswarm_tui.engine.settings import EtcdSettings, SiteSettings
+from canswarm_tui.engine.settings_file import load_settings
+from canswarm_tui.engine.stop import StopSignal
 from canswarm_tui.engine.v2.etcd_client import EtcdClient
 from canswarm_tui.engine.v2.etcd_stubs import rpc
 from canswarm_tui.sandbox.servers import Server
@@ -269,6 +274,22 @@ def test_it_is_refused_while_v1_writes_or_a_run_is_live(place: Place) -> None:
         os.close(handle)
     assert state_of(root) == before
     assert not list((place.folder / "state" / "sites").glob("*/before-rollback-*"))
+
+
+def test_what_v1_writes_meanwhile_is_not_overwritten(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer(place, "run", "--yes", "decisions")
+    for name, value in place.environment.items():
+        monkeypatch.setenv(name, value)
+    log = site_of(place) / "logs" / "swarm.jsonl"
+
+    def write(event: Event) -> None:
+        if isinstance(event, StepStarted):
+            with log.open("a") as file:
+                file.write("since\n")
+
+    with pytest.raises(Blocked, match="has written to it since"):
+        Rollback(load_settings().settings, write, StopSignal()).in_place(backup_of(place))
+    assert log.read_text().endswith("since\n")
 
 
 def test_a_damaged_backup_and_another_sites_backup_are_refused(place: Place) -> None:

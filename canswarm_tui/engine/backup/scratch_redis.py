@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from canswarm_tui.engine.backup.redis_dump import BATCH, batches, saved_keys
+from canswarm_tui.engine.backup.disk import Stop, never_stop
+from canswarm_tui.engine.backup.redis_dump import BATCH, batches, live_keys, saved_keys
+from canswarm_tui.engine.backup.redis_restore import difference, side_by_side
 from canswarm_tui.engine.errors import Refused, WrongAnswer
 from canswarm_tui.engine.settings import SiteSettings
 from canswarm_tui.engine.v1.redis_client import connect_redis, redis_address, redis_errors
@@ -30,15 +32,41 @@ def scratch_database(site: SiteSettings, folder: Path) -> Iterator[SiteSettings 
             _clean(scratch, folder)
 
 
-def _empty(site: SiteSettings) -> SiteSettings | None:
+def number_of(site: SiteSettings) -> str:
+    """Of the database that the settings lead to."""
+    return urlsplit(site.redis_url).path.strip("/") or "0"
+
+
+def clean_up_after_a_crash(site: SiteSettings, number: str, folder: Path, stop: Stop = never_stop) -> None:
+    """Removes what a killed trial of the backup in `folder` left in the database that was empty before it.
+
+    Only keys that are just as in the backup: what somebody has put there since stays.
+    """
+    if not folder.is_dir() or number == number_of(site):
+        return
+    scratch = _with_number(site, number)
+    client = connect_redis(scratch)
+    try:
+        with redis_errors(redis_address(scratch)):
+            for saved, live in side_by_side(saved_keys(folder), live_keys(scratch, None, stop)):
+                if saved is not None and live is not None and not difference(saved, live):
+                    client.delete(live.key)
+    finally:
+        client.close()
+
+
+def _with_number(site: SiteSettings, number: str) -> SiteSettings:
     parts = urlsplit(site.redis_url)
-    if parts.scheme == "unix":
+    return site.model_copy(update={"redis_url": urlunsplit((*parts[:2], f"/{number}", *parts[3:]))})
+
+
+def _empty(site: SiteSettings) -> SiteSettings | None:
+    if urlsplit(site.redis_url).scheme == "unix":
         return None
-    own = parts.path.strip("/") or "0"
-    for number in range(HIGHEST, -1, -1):
-        if str(number) == own:
+    for number in map(str, range(HIGHEST, -1, -1)):
+        if number == number_of(site):
             continue
-        other = site.model_copy(update={"redis_url": urlunsplit((*parts[:2], f"/{number}", *parts[3:]))})
+        other = _with_number(site, number)
         client = connect_redis(other)
         try:
             with redis_errors(redis_address(other)):

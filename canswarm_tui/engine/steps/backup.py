@@ -17,7 +17,7 @@ from canswarm_tui.engine.backup.make import back_up
 from canswarm_tui.engine.backup.places import Places, walk
 from canswarm_tui.engine.backup.restore import restore
 from canswarm_tui.engine.backup.retention import remove_backup
-from canswarm_tui.engine.backup.scratch_redis import scratch_database
+from canswarm_tui.engine.backup.scratch_redis import clean_up_after_a_crash, number_of, scratch_database
 from canswarm_tui.engine.backup.verify import verify_backup
 from canswarm_tui.engine.context import StepContext
 from canswarm_tui.engine.errors import SiteUnreadable
@@ -167,11 +167,26 @@ def _note_proof(ctx: StepContext) -> None:
 
 
 def _restored(ctx: StepContext, folder: Path) -> RestoreProof:
-    with _scratch_folder(ctx) as into, scratch_database(ctx.settings.site, folder) as redis:
+    site = ctx.settings.site
+    _clean_up(ctx)
+    with _scratch_folder(ctx) as into, scratch_database(site, folder) as redis:
         if redis is None:
             ctx.found(_no_scratch_database(ctx))
+        else:
+            ctx.journal.set_fact("scratch", {"database": number_of(redis), "folder": str(folder)})
         restore(folder, into, redis, stop=ctx.stop.check, tell=_teller(ctx))
-        return compare_restored(folder, into, redis, scratch=ctx.scratch, stop=ctx.stop.check, tell=_teller(ctx))
+        proof = compare_restored(folder, into, redis, scratch=ctx.scratch, stop=ctx.stop.check, tell=_teller(ctx))
+    ctx.journal.set_fact("scratch", None)
+    return proof
+
+
+def _clean_up(ctx: StepContext) -> None:
+    """A trial that was killed has left its keys in the database that it had found empty."""
+    left = ctx.journal.fact("scratch")
+    if isinstance(left, dict):
+        site, number, folder = ctx.settings.site, str(left["database"]), Path(str(left["folder"]))
+        clean_up_after_a_crash(site, number, folder, ctx.stop.check)
+        ctx.journal.set_fact("scratch", None)
 
 
 @contextmanager

@@ -126,6 +126,7 @@ def test_damage_in_the_site_is_copied_as_it_is_and_what_cannot_be_is_named(tmp_p
     Path(os.fsdecode(odd)).write_bytes(b"odd name")
     (root / "logs" / ("long" * 50)).write_bytes(b"long name")
     done = _made(root, tmp_path / "backups")
+    assert done.manifest.plan is not None
     assert done.manifest.plan.recovered_from == "hot journal"
     assert {one.name for one in done.manifest.skipped} - {"logs:pipe"} <= {
         f"cas:{path.relative_to(root / '.cas')}" for path in (root / ".cas").rglob("*") if path.is_file()
@@ -356,6 +357,7 @@ def test_a_damaged_plan_store_is_copied_page_by_page_and_its_damage_told(v1_site
         file.seek(40 * 4096)
         file.write(b"\xa5" * 4096)
     done = _made(v1_site, tmp_path / "backups")
+    assert done.manifest.plan is not None
     assert done.manifest.plan.integrity
     assert verify_backup(done.folder).faults == ()
     restore(done.folder, tmp_path / "restored")

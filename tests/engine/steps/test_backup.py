@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -88,6 +91,41 @@ def test_the_scratch_database_is_left_as_empty_as_it_was(bench: Bench, private_s
     bench.run("backup")
     client = redis.Redis(port=server.port)
     assert set(client.info("keyspace")) == {"db0"}
+    client.close()
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from canswarm_tui.engine.runner import Runner
+from canswarm_tui.engine.settings import Settings, SiteSettings
+from canswarm_tui.engine.steps import backup
+def die(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+backup.compare_restored = die
+Runner._require_needs = lambda *_: None
+site = SiteSettings(root=Path(sys.argv[1]), redis_url=sys.argv[2])
+Runner(Settings(site=site, state_dir=Path(sys.argv[3])), lambda _: None).run(["backup"])
+"""
+
+
+def test_keys_that_a_killed_trial_left_are_removed_and_nobody_elses(
+    bench: Bench, private_server: Callable[..., Server]
+) -> None:
+    server = private_server("redis")
+    url = f"redis://127.0.0.1:{server.port}/0"
+    load_redis(bench.settings.site.require_root(), url)
+    site = bench.settings.site.model_copy(update={"redis_url": url})
+    bench.settings = bench.settings.model_copy(update={"site": site})
+    command = [sys.executable, "-c", _KILLED, str(site.root), url, str(bench.settings.state_dir)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    client = redis.Redis(port=server.port, db=15)
+    assert client.dbsize() > 30
+    client.set("decide:default-need", "somebody's")
+    again = bench.run("backup")
+    assert again.unchanged == 1
+    assert client.keys() == [b"decide:default-need"]
+    assert set(client.info("keyspace")) == {"db0", "db15"}
     client.close()
 
 
