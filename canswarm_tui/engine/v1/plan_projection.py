@@ -26,7 +26,7 @@ _TABLES: Final = (
     "CREATE TABLE edges (parent_id TEXT, child_id TEXT, PRIMARY KEY (parent_id, child_id)) WITHOUT ROWID",
 )
 _ADD_TASK: Final = "INSERT OR IGNORE INTO tasks VALUES (?, ?, ?, 'DRAFT', ?)"
-_SET_STATE: Final = "UPDATE tasks SET state = ?1, last_lamport = ?2 WHERE task_id = ?3 AND last_lamport < ?2"
+_SET_STATE: Final = "UPDATE tasks SET state = ?, last_lamport = ? WHERE task_id = ? AND last_lamport < ?"
 _ADD_EDGE: Final = "INSERT OR IGNORE INTO edges VALUES (?, ?)"
 
 
@@ -154,7 +154,7 @@ class Projection:
             yield OddOp(op.rowid, op.op_id, OpFault.UNKNOWN_STATE, f"it sets the state {state[:80]!r}")
         if _storable(state):
             self._db.execute(_ADD_TASK, (op.task_id, op.thread_id, None, 0))
-            self._db.execute(_SET_STATE, (state, op.lamport, op.task_id))
+            self._db.execute(_SET_STATE, (state, op.lamport, op.task_id, op.lamport))
 
     def _add_edge(self, op: Op, payload: dict[str, Json]) -> Iterator[OddOp]:
         yield from _not_text(op, payload, "parent")
