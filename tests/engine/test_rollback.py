@@ -14,6 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import redis
 
@@ -33,7 +34,7 @@ from canswarm_tui.sandbox.servers import Server
 from tests.conftest import V1_SITE
 from tests.end_to_end.places import Place, Servers, load_redis, make_place, target_state
 
-COPIES = ("decisions", "blobs-minio", "blobs-ipfs", "plan-store")
+COPIES = ("decisions", "blobs-minio", "blobs-ipfs", "plan-store", "policy-opa", "policy-wasm")
 EMPTY: dict[str, object] = {"decisions": {}, "objects": {}, "pinned": set(), "plan document": None}
 
 
@@ -119,6 +120,12 @@ def keys_of(url: str) -> dict[bytes, tuple[bytes, object, bool]]:
         client.close()
 
 
+def policies_of(opa: str) -> tuple[object, object]:
+    """All that OPA holds: rules and data; a parent that holds nothing any more is nothing (OPA makes it by itself)."""
+    data = {name: held for name, held in httpx.get(f"{opa}/v1/data").json()["result"].items() if held}
+    return httpx.get(f"{opa}/v1/policies").json()["result"], data
+
+
 def put(place: Place, need_id: bytes, value: bytes) -> None:
     """As somebody else would, into etcd."""
     prefix = place.environment["CANSWARM_ETCD__PREFIX"].encode()
@@ -148,11 +155,16 @@ def damage(place: Place) -> None:
     client.close()
 
 
-def test_a_migrated_and_then_damaged_site_comes_back_whole_and_the_targets_are_as_before(place: Place) -> None:
+def test_a_migrated_and_then_damaged_site_comes_back_whole_and_the_targets_are_as_before(
+    place: Place, private_server: Callable[..., Server]
+) -> None:
+    opa = place.environment["CANSWARM_OPA__URL"] = private_server("opa").endpoint
+    policies = policies_of(opa)
     root, url = site_of(place), place.environment["CANSWARM_SITE__REDIS_URL"]
     files, rows, keys = state_of(root), rows_of(root / ".state" / "plan.db"), keys_of(url)
     answer(place, "run", "--yes", *COPIES)
     assert all(target_state(place, run_id(place)).values())
+    assert policies_of(opa) != policies
     damage(place)
     lost = (root / "logs" / "swarm.jsonl").read_bytes()
     facts = answer(place, "rollback", "--yes")
@@ -162,12 +174,15 @@ def test_a_migrated_and_then_damaged_site_comes_back_whole_and_the_targets_are_a
         "size_bytes": facts["compared"]["size_bytes"],
         "redis_keys": len(keys),
     }
-    assert [one["step"] for one in facts["undone"]] == ["plan-store", "decisions", "blobs-ipfs", "blobs-minio"]
+    assert [one["step"] for one in facts["undone"]] == [
+        "policy-wasm", "policy-opa", "plan-store", "decisions", "blobs-ipfs", "blobs-minio"
+    ]  # fmt: skip
     assert facts["not_undone"] == []
     assert state_of(root) == files
     assert rows_of(root / ".state" / "plan.db") == rows
     assert keys_of(url) == keys
     assert target_state(place, run_id(place)) == EMPTY
+    assert policies_of(opa) == policies
     aside = Path(facts["aside"])
     assert verify_backup(aside).faults == ()
     answer(place, "rollback", "--from-backup", str(aside), "--into", str(place.folder / "aside"))
