@@ -8,6 +8,8 @@ import os
 import shutil
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -347,3 +349,19 @@ def test_it_asks_for_the_sites_name_and_needs_a_backup(place: Place) -> None:
     assert "--into" in answer(place, "rollback", "--yes", "--redis-url", "redis://h", code=2)["error"]["happened"]
     backup_of(place).rename(place.folder / "elsewhere")
     assert "--from-backup" in answer(place, "rollback", "--yes", code=6)["error"]["remedy"]
+
+
+@pytest.mark.parametrize(("typed", "code"), [(b"another\n", 6), (b"\n", 6), (b"site\n", 0)])
+def test_on_a_terminal_the_sites_name_must_be_typed(place: Place, typed: bytes, code: int) -> None:
+    master, slave = os.openpty()
+    os.write(master, typed)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "canswarm_tui", "rollback"], env={**os.environ, **place.environment}, stdin=slave,
+            capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+    finally:
+        os.close(master)
+        os.close(slave)
+    assert done.returncode == code, done.stderr
+    assert "Type the site's name (site)" in done.stderr
