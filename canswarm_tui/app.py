@@ -13,32 +13,25 @@ from typing import ClassVar
 
 from textual.app import App
 from textual.binding import Binding, BindingType
-from textual.theme import Theme
 
-from canswarm_tui.bridge import EngineEnded, EngineProgressed, EngineSaid, EngineThread
+from canswarm_tui.bridge import EngineEnded, EngineProgressed, EngineSaid, EngineThread, Result
 from canswarm_tui.commands.face import log_to
-from canswarm_tui.engine.events import Retrying, Said, StepEnded, StepStarted
+from canswarm_tui.engine.events import FindingSeen, Retrying, Said, StepEnded, StepStarted
 from canswarm_tui.engine.journal import Journal
 from canswarm_tui.engine.lock import is_held
 from canswarm_tui.engine.place import place_of
-from canswarm_tui.engine.runner import Runner, RunResult
+from canswarm_tui.engine.runner import Runner
 from canswarm_tui.engine.settings import Settings
 from canswarm_tui.engine.settings_file import load_settings
-from canswarm_tui.engine.text import duration_text, shown
+from canswarm_tui.engine.text import shown
 from canswarm_tui.health import HealthSeen, HealthWatch
 from canswarm_tui.model import RunModel
 from canswarm_tui.screens.checklist import ChecklistScreen
 from canswarm_tui.screens.quit import QuitScreen
+from canswarm_tui.theme import DARK, LIGHT, THEMES
 
-DARK = Theme(
-    "swarm-dark", primary="#7aa2c9", secondary="#93a1b3", accent="#d0a24c", foreground="#dfe6ee", background="#12171e",
-    surface="#182029", panel="#202a35", success="#86b886", warning="#d9a94a", error="#d98080", dark=True,
-)  # fmt: skip
-LIGHT = Theme(
-    "swarm-light", primary="#2f5d8a", secondary="#5a6677", accent="#8a5a00", foreground="#1c2430", background="#fbfcfd",
-    surface="#f1f4f7", panel="#e4e9ef", success="#2f6b2f", warning="#8a5a00", error="#a03030", dark=False,
-)  # fmt: skip
 POLL_S = 1.0
+DRAW_EVERY_S = 0.1
 SIGNAL_EXIT = 143
 
 
@@ -51,20 +44,20 @@ class SwarmApp(App[int], inherit_bindings=False):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "leave", "Quit", id="quit", tooltip="leave; a step that runs is stopped at a safe point first"),
         Binding("ctrl+q", "leave", "Quit", id="quit-2", show=False),
+        Binding("f2", "colours", "Colours", id="colours", show=False, tooltip="dark, light, the terminal's own"),
         Binding("f1,question_mark", "help", "Help", id="help", key_display="F1"),
     ]
 
-    def __init__(
-        self, settings: Settings, *, observe: bool = False, steps: Callable[[Settings], EngineThread] | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, *, observe: bool = False) -> None:
         super().__init__()
         self.settings = settings
         self.place = place_of(settings)
         self.observe = observe
         self.model = RunModel(self.place, settings.site.require_root().resolve().name)
-        self.engine = EngineThread(settings, self.post_message) if steps is None else steps(settings)
+        self.engine = EngineThread(settings, self.post_message)
         self.health = HealthWatch(settings, self.post_message)
         self._leaving: int | None = None
+        self._stale = False
 
     def on_mount(self) -> None:
         self.register_theme(DARK)
@@ -74,13 +67,14 @@ class SwarmApp(App[int], inherit_bindings=False):
         signal.signal(signal.SIGHUP, lambda _number, _frame: self._hung_up())
         self.model.read(elsewhere=self._runs_elsewhere())
         self.push_screen(ChecklistScreen())
-        self.set_interval(POLL_S, self._poll)
+        self.set_interval(POLL_S, self.follow)
+        self.set_interval(DRAW_EVERY_S, self.draw)
         self.health.start()
 
     def on_unmount(self) -> None:
         self.health.end()
 
-    def begin(self, work: Callable[[Runner], RunResult]) -> None:
+    def begin(self, work: Callable[[Runner], Result]) -> None:
         """Start engine work, unless something works already or this is only an observer."""
         if self.observe:
             self.tell("observing only: start without --observe to run a step", severity="warning")
@@ -106,10 +100,25 @@ class SwarmApp(App[int], inherit_bindings=False):
         level = {"warning": "warning", "error": "error"}.get(severity, "information")
         self.notify(shown(text, 300), severity=level, markup=False)  # type: ignore[arg-type]
 
+    @property
+    def watching(self) -> str:
+        """What a title adds when this interface only looks."""
+        if self.model.elsewhere:
+            return "   OBSERVING a run of another process"
+        return "   OBSERVING" if self.observe else ""
+
     def refresh_screens(self) -> None:
+        """Have them drawn with the next beat: a thousand events cost one drawing."""
+        self._stale = True
+
+    def draw(self) -> None:
+        """Have what has changed since the last beat drawn now."""
+        if not self._stale:
+            return
+        self._stale = False
         for screen in self.screen_stack:
             redraw = getattr(screen, "redraw", None)
-            if redraw is not None:
+            if redraw is not None and screen.is_mounted:
                 redraw()
 
     def on_health_seen(self, message: HealthSeen) -> None:
@@ -125,8 +134,9 @@ class SwarmApp(App[int], inherit_bindings=False):
         if isinstance(event, StepStarted):
             self.model.started(event)
         elif isinstance(event, Retrying):
-            self.model.waiting = f"trying again in {duration_text(event.delay_s)}: {event.error}"
-            self.model.note(self.model.waiting)
+            self.model.retrying(event)
+        elif isinstance(event, FindingSeen):
+            self.model.found(event)
         elif isinstance(event, Said):
             self.model.note(event.text)
         elif isinstance(event, StepEnded):
@@ -135,14 +145,16 @@ class SwarmApp(App[int], inherit_bindings=False):
         self.refresh_screens()
 
     def on_engine_ended(self, message: EngineEnded) -> None:
+        self.engine.join()
         self.model.idle()
         self.model.read(elsewhere=False)
         if message.error is not None:
             self.tell(str(message.error), severity="error")
+        elif isinstance(message.result, dict):
+            self.model.plans |= message.result
         elif message.result is not None and message.result.waiting:
             self.tell(f"{message.result.waiting} findings wait for a person (f)", severity="warning")
         if self._leaving is not None:
-            self.engine.join()
             self.exit(self._leaving, return_code=self._leaving)
         self.refresh_screens()
 
@@ -157,6 +169,10 @@ class SwarmApp(App[int], inherit_bindings=False):
 
         if not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen())
+
+    def action_colours(self) -> None:
+        self.theme = THEMES[(THEMES.index(self.theme) + 1) % len(THEMES)]
+        self.refresh_screens()
 
     def _leave(self, stop: bool | None) -> None:
         if stop:
@@ -191,8 +207,8 @@ class SwarmApp(App[int], inherit_bindings=False):
     def _runs_elsewhere(self) -> bool:
         return not self.engine.busy and is_held(self.settings.site.require_root() / ".state")
 
-    def _poll(self) -> None:
-        """Follow a run that another process leads."""
+    def follow(self) -> None:
+        """Look whether another process leads a run, and how far it is; once a second by itself."""
         if not self.engine.busy:
             elsewhere = self._runs_elsewhere()
             if elsewhere or self.model.elsewhere:

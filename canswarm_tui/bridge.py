@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 
 from textual.message import Message
 
 from canswarm_tui.engine.errors import Defect, EngineError
-from canswarm_tui.engine.events import Event, StepProgressed
+from canswarm_tui.engine.events import Event, FindingSeen, Retrying, Said, StepEnded, StepProgressed, StepStarted
+from canswarm_tui.engine.live import write_live
+from canswarm_tui.engine.place import place_of
 from canswarm_tui.engine.runner import Runner, RunResult
 from canswarm_tui.engine.settings import Settings
 from canswarm_tui.engine.stop import StopSignal
+
+LIVE_EVERY_S = 0.5
+log = logging.getLogger(__name__)
+Plan = dict[str, tuple[str, ...]]
+Result = RunResult | Plan
 
 
 class EngineSaid(Message):
@@ -38,7 +48,7 @@ class EngineProgressed(Message):
 class EngineEnded(Message):
     """The engine's thread has ended; `error` is None when it did what it was asked to."""
 
-    def __init__(self, result: RunResult | None, error: EngineError | None) -> None:
+    def __init__(self, result: Result | None, error: EngineError | None) -> None:
         super().__init__()
         self.result = result
         self.error = error
@@ -52,6 +62,7 @@ class EngineThread:
     post: Callable[[Message], bool]
     stop_signal: StopSignal | None = None
     _thread: threading.Thread | None = None
+    _next_live: float = 0.0
 
     def __post_init__(self) -> None:
         # Child processes need the tracker, and it can't start once Textual has taken standard error away.
@@ -61,7 +72,7 @@ class EngineThread:
     def busy(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
 
-    def start(self, work: Callable[[Runner], RunResult]) -> None:
+    def start(self, work: Callable[[Runner], Result]) -> None:
         """Begin; a call while it works is an assertion failure."""
         assert not self.busy
         stop = self.stop_signal = StopSignal()
@@ -77,13 +88,53 @@ class EngineThread:
         if self._thread is not None:
             self._thread.join()
 
-    def _run(self, runner: Runner, work: Callable[[Runner], RunResult]) -> None:
+    def _run(self, runner: Runner, work: Callable[[Runner], Result]) -> None:
         try:
-            self.post(EngineEnded(work(runner), None))
+            ended = EngineEnded(work(runner), None)
         except EngineError as exc:
-            self.post(EngineEnded(None, exc))
-        except Exception as exc:  # noqa: BLE001 - the thread's end, good or bad, is always told
-            self.post(EngineEnded(None, Defect("engine", f"a mistake of ours ({type(exc).__name__})", "see the log")))
+            ended = EngineEnded(None, exc)
+        except Exception as exc:
+            log.exception("the engine's work failed")
+            ended = EngineEnded(
+                None,
+                Defect("engine", f"a mistake of ours ({type(exc).__name__})", f"the log has it: {runner.place.log}"),
+            )
+        with suppress(OSError):
+            runner.place.live.unlink(missing_ok=True)
+        self.post(ended)
 
     def _emit(self, event: Event) -> None:
-        self.post(EngineProgressed(event) if isinstance(event, StepProgressed) else EngineSaid(event))
+        if isinstance(event, StepProgressed):
+            self._tell_watchers(event)
+            self.post(EngineProgressed(event))
+        else:
+            log.info("%s", line_of(event))
+            self.post(EngineSaid(event))
+
+    def _tell_watchers(self, event: StepProgressed) -> None:
+        now = time.monotonic()
+        if now < self._next_live:
+            return
+        self._next_live = now + LIVE_EVERY_S
+        try:
+            write_live(place_of(self.settings).live, event.step, event.verb, event.progress)
+        except OSError:
+            log.warning("the live file could not be written")
+
+
+def line_of(event: Event) -> str:
+    """An event as one line of the log; data of the site as it is, so to be escaped where it is shown."""
+    match event:
+        case StepStarted(step, verb):
+            return f"{step}: {verb.value} begins"
+        case FindingSeen(step, _, identity, finding):
+            return f"{step}: {finding.level.value} {identity} {finding.subject}: {finding.happened}"
+        case Retrying(step, error, attempt, delay_s):
+            return f"{step}: trying again in {delay_s:.1f} s (attempt {attempt}): {error}"
+        case Said(step, text):
+            return f"{step}: {text}"
+        case StepEnded(step, verb, state, outcome, verdict, error):
+            said = error or (outcome and outcome.summary) or (verdict and verdict.summary) or ""
+            return f"{step}: {verb.value} ended, {state.value}. {said}".rstrip()
+        case StepProgressed(step, verb, progress):
+            return f"{step}: {verb.value} {progress.doing} {progress.done}"

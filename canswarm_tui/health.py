@@ -11,7 +11,7 @@ from textual.message import Message
 from canswarm_tui.engine.probe import SERVERS, Probe, probe
 from canswarm_tui.engine.settings import Settings
 
-EVERY_S = 5.0
+EVERY_S = 15.0
 
 
 class HealthSeen(Message):
@@ -30,6 +30,7 @@ class HealthWatch:
     post: Callable[[Message], bool]
     look: Callable[[str, Settings], Probe] = probe
     _ended: threading.Event = field(default_factory=threading.Event)
+    _wake: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -39,6 +40,11 @@ class HealthWatch:
     def end(self) -> None:
         """Ask it to end; a look that is under way is not waited for."""
         self._ended.set()
+        self._wake.set()
+
+    def look_now(self) -> None:
+        """Begin the next round at once."""
+        self._wake.set()
 
     def _run(self) -> None:
         while not self._ended.is_set():
@@ -46,4 +52,5 @@ class HealthWatch:
                 if self._ended.is_set():
                     return
                 self.post(HealthSeen(self.look(name, self.settings)))
-            self._ended.wait(EVERY_S)
+            self._wake.wait(EVERY_S)
+            self._wake.clear()

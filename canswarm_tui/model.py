@@ -6,20 +6,18 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
-from canswarm_tui.engine.checklist import BY_NAME, STEPS, Item
+from canswarm_tui.engine.checklist import BY_NAME, CHECKLIST, STEPS, Item
 from canswarm_tui.engine.errors import EngineError
-from canswarm_tui.engine.events import StepEnded, StepProgressed, StepStarted
+from canswarm_tui.engine.events import FindingSeen, Retrying, StepEnded, StepProgressed, StepStarted
 from canswarm_tui.engine.journal import Journal, StepRecord, StepState, StoredFinding
 from canswarm_tui.engine.live import read_live
 from canswarm_tui.engine.place import Place
 from canswarm_tui.engine.probe import Probe
 from canswarm_tui.engine.step import Progress, Verb
+from canswarm_tui.engine.text import duration_text
+from canswarm_tui.theme import SIGNS
 
 LINES_KEPT = 2000
-SYMBOLS = {
-    "not started": "·", "ready": "▸", "blocked": "×", "running": "▶", "stopping": "■", "stopped": "■",
-    "needs attention": "!", "done": "✓", "proved": "✔", "undone": "↶", "skipped": "–", "not available yet": " ",
-}  # fmt: skip
 FINISHED = (StepState.DONE, StepState.PROVED, StepState.SKIPPED, StepState.NEEDS_ATTENTION)
 
 
@@ -50,11 +48,17 @@ class RunModel:
     stopping: bool = False
     elsewhere: bool = False
     health: dict[str, Probe] = field(default_factory=dict)
+    plans: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    retries: int = 0
+    seen: deque[tuple[str, str, str]] = field(default_factory=lambda: deque(maxlen=LINES_KEPT))
+    """Findings of the verb that runs, as (level, subject, what happened), the newest last."""
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=LINES_KEPT))
     rates: deque[float] = field(default_factory=lambda: deque(maxlen=60))
 
     def read(self, *, elsewhere: bool) -> None:
         """Everything from the journal; and the live file of a run that another process leads."""
+        if self.elsewhere and not elsewhere:
+            self.idle()
         self.elsewhere = elsewhere
         if self.place.journal.exists():
             try:
@@ -71,19 +75,35 @@ class RunModel:
     def _follow(self, live: dict[str, object] | None) -> None:
         if live is None:
             return
-        names = ("doing", "done", "total", "done_bytes", "total_bytes", "rate", "eta_s", "waiting")
-        self.progress = Progress(**{name: live[name] for name in names})  # type: ignore[arg-type]
-        self.running = (str(live["step"]), Verb(str(live["verb"])))
+        names = ("doing", "done", "total", "done_bytes", "total_bytes", "rate", "eta_s", "waiting", "figures")
+        try:
+            self.progress = Progress(**{name: live[name] for name in names})  # type: ignore[arg-type]
+            self.running = (str(live["step"]), Verb(str(live["verb"])))
+        except (KeyError, ValueError):
+            return
+        self.waiting = self.progress.waiting
 
     def started(self, event: StepStarted) -> None:
         self.running, self.progress, self.waiting = (event.step, event.verb), None, ""
         self.rates.clear()
+        self.seen.clear()
+        self.retries = 0
         self.note(f"{event.verb.value} {BY_NAME[event.step].title}")
 
     def progressed(self, event: StepProgressed) -> None:
         self.progress, self.waiting = event.progress, event.progress.waiting
         if event.progress.rate is not None:
             self.rates.append(event.progress.rate)
+
+    def retrying(self, event: Retrying) -> None:
+        self.retries += 1
+        self.waiting = f"trying again in {duration_text(event.delay_s)} (attempt {event.attempt}): {event.error}"
+        self.note(self.waiting)
+
+    def found(self, event: FindingSeen) -> None:
+        finding = event.finding
+        self.seen.append((finding.level.value, finding.subject, finding.happened))
+        self.note(f"{finding.level.value} {finding.subject}: {finding.happened}")
 
     def ended(self, event: StepEnded) -> None:
         said = (
@@ -103,18 +123,30 @@ class RunModel:
 
     def next_step(self) -> str | None:
         """The first step that is not finished, in the order of a run."""
-        return next((i.name for i in STEPS if self._record(i.name).state not in FINISHED), None)
+        return next((i.name for i in STEPS if self.record(i.name).state not in FINISHED), None)
+
+    def next_item(self) -> Item | None:
+        """The checklist's item for the next step; one of them, although several items may show the same step."""
+        name = self.next_step()
+        return next((i for group in CHECKLIST for i in group.items if i.steps and i.steps[0] == name), None)
+
+    def state_of(self, name: str) -> tuple[str, str]:
+        """A step's state in words, and why it can't run or has to be run again."""
+        return self._state(self.record(name))
+
+    def record(self, name: str) -> StepRecord:
+        return self.records.get(name, StepRecord(name))
 
     def item(self, item: Item) -> Shown:
         """One line of the checklist in its true state."""
         if not item.steps:
-            return Shown(SYMBOLS["not available yet"], item.title, "not available yet", "", item.note, None)
+            return Shown(SIGNS["not available yet"], item.title, "not available yet", "", item.note, None)
         name = item.steps[0]
-        record = self._record(name)
+        record = self.record(name)
         state, why = self._state(record)
         when = "" if record.changed_at is None else time.strftime("%m-%d %H:%M", time.localtime(record.changed_at))
         said = why or record.error or self._said(record)
-        return Shown(SYMBOLS[state], item.title, state, when, said, name, is_next=name == self.next_step())
+        return Shown(SIGNS[state], item.title, state, when, said, name, is_next=item is self.next_item())
 
     def _state(self, record: StepRecord) -> tuple[str, str]:
         if self.running is not None and self.running[0] == record.step:
@@ -122,7 +154,7 @@ class RunModel:
         if record.state is StepState.RUNNING:
             return "stopped", "it was interrupted; run it again to go on"
         if record.state is StepState.NOT_STARTED:
-            missing = [n for n in BY_NAME[record.step].needs if self._record(n).state not in FINISHED]
+            missing = [n for n in BY_NAME[record.step].needs if self.record(n).state not in FINISHED]
             return ("blocked", f"needs {BY_NAME[missing[0]].title}") if missing else ("ready", "")
         return record.state.value, ""
 
@@ -133,6 +165,3 @@ class RunModel:
         return (
             verdict or outcome if record.state in (StepState.PROVED, StepState.NEEDS_ATTENTION) else outcome or verdict
         )
-
-    def _record(self, name: str) -> StepRecord:
-        return self.records.get(name, StepRecord(name))

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from canswarm_tui.engine.checklist import BY_NAME
 from canswarm_tui.engine.events import Event, FindingSeen, Retrying, Said, StepEnded, StepProgressed, StepStarted
+from canswarm_tui.engine.live import write_live
 from canswarm_tui.engine.step import Finding, Level, Progress, Verb
 from canswarm_tui.engine.text import bytes_text, duration_text, shown
 
@@ -91,7 +90,7 @@ class Narrator:
             self._line(f"    {_title(step)}: {progress_text(progress)}")
         if self._live is not None and now >= self._next_live:
             self._next_live = now + LIVE_EVERY_S
-            _write_live(self._live, step, verb, progress)
+            _tell_watchers(self._live, step, verb, progress)
 
     def _finding(self, step: str, identity: str, finding: Finding) -> None:
         log.info("%s finding %s %s %s: %s", step, identity, finding.level.value, finding.subject, finding.happened)
@@ -157,15 +156,8 @@ def _mark(finding: Finding) -> str:
     return {Level.BLOCKER: "✗", Level.WARNING: "!", Level.NOTE: "·"}[finding.level]
 
 
-def _write_live(path: Path, step: str, verb: Verb, progress: Progress) -> None:
-    """For those that watch: replaced whole, so that no reader sees half of it."""
-    facts: dict[str, Any] = {"step": step, "verb": verb.value, "at": time.time(), "pid": os.getpid()}
-    facts |= {name: getattr(progress, name) for name in ("doing", "done", "total", "done_bytes", "total_bytes")}
-    facts |= {"rate": progress.rate, "eta_s": progress.eta_s, "waiting": progress.waiting}
-    facts["figures"] = dict(progress.figures)
-    partial = path.with_suffix(".partial")
+def _tell_watchers(path: Path, step: str, verb: Verb, progress: Progress) -> None:
     try:
-        partial.write_text(json.dumps(facts))
-        partial.replace(path)
+        write_live(path, step, verb, progress)
     except OSError:
         log.warning("the live file could not be written: %s", path)

@@ -2,56 +2,46 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar, cast
 
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 from textual.widgets import DataTable, Footer, Static
 
-from canswarm_tui.engine.checklist import BY_NAME, CHECKLIST
-from canswarm_tui.engine.runner import has_run
+from canswarm_tui.engine.checklist import CHECKLIST
 from canswarm_tui.engine.text import shown
 from canswarm_tui.model import Shown
+from canswarm_tui.screens.base import StepScreen
 from canswarm_tui.screens.confirm import ConfirmScreen
-from canswarm_tui.screens.findings import FindingsScreen
-from canswarm_tui.screens.log import LogScreen
+from canswarm_tui.screens.phase import PhaseScreen
+from canswarm_tui.screens.report import ReportScreen
+from canswarm_tui.screens.servers import ServersScreen
+from canswarm_tui.theme import style_of
 from canswarm_tui.widgets.live import health_text, live_text
 
-if TYPE_CHECKING:
-    from canswarm_tui.app import SwarmApp
-
-_STYLES = {
-    "proved": "green", "done": "green", "running": "bold", "stopping": "yellow", "stopped": "yellow",
-    "needs attention": "yellow", "blocked": "dim", "not available yet": "dim", "undone": "yellow", "skipped": "dim",
-}  # fmt: skip
-
-
 COLUMNS = ("mark", "item", "state", "when", "what")
-TITLE_WIDTH = 38
-NARROW = 82
-"""Columns that everything but the last one takes, with its padding."""
+TITLE_WIDTHS = (38, 50)
+"""Of the items, on a narrow and on a wide terminal."""
+WIDE = 106
 
 
-class ChecklistScreen(Screen[None]):
-    """One table; Enter runs or goes on with the item under the cursor."""
+class ChecklistScreen(StepScreen):
+    """One table; Enter opens the item under the cursor, `r` runs it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "run_item", "Run", id="run-item", tooltip="run, resume or catch up this item", priority=True),
-        Binding(
-            "r", "run_all", "Run all", id="run-all", tooltip="run every pending step from preflight to verification"
-        ),
-        Binding("v", "verify_item", "Verify", id="verify-item", tooltip="read this target back and compare in full"),
-        Binding("u", "undo_item", "Undo", id="undo-item", tooltip="remove what this run created in this step"),
-        Binding("s", "stop", "Stop", id="stop", tooltip="stop at a safe point"),
-        Binding("f", "findings", "Findings", id="findings", tooltip="what was found, and what needs a person"),
-        Binding("l", "log", "Log", id="log", tooltip="what the engine has said"),
+        Binding("enter", "open", "Open", id="open-item", key_display="⏎", tooltip="all about this item", priority=True),
+        Binding("a", "run_all", "All", id="run-all", tooltip="run every pending step from preflight to verification"),
+        Binding("v", "verify_step", "Verify", id="verify-item", show=False),
+        Binding("u", "undo_step", "Undo", id="undo-item", show=False),
+        Binding("o", "report", "Report", id="report", tooltip="the report of the last run"),
+        Binding("d", "servers", "Servers", id="servers", tooltip="diagnostics: each server and what it says"),
+        Binding("escape", "nothing", id="no-back", show=False),
     ]
 
     def __init__(self) -> None:
         super().__init__()
-        self._is_wide = False
+        self._width = 0
 
     def compose(self) -> ComposeResult:
         yield Static(id="head", markup=False)
@@ -59,42 +49,66 @@ class ChecklistScreen(Screen[None]):
         yield Static(id="said", markup=False)
         yield Static(id="live", markup=False)
         yield Static(id="health", markup=False)
-        yield Footer(show_command_palette=False)
-
-    @property
-    def swarm(self) -> SwarmApp:
-        return cast("SwarmApp", self.app)
+        yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
-        self._is_wide = self.app.size.width >= NARROW + 24
+        self._build()
+        self._table().focus()
+        self._to_next()
+
+    def on_resize(self) -> None:
+        """Another width has other columns; the cursor stays where it is."""
         table = self._table()
-        for name, width in (("", 1), ("item", TITLE_WIDTH), ("state", 18), ("when", 11)):
+        if table.columns and self.app.size.width != self._width:
+            row = table.cursor_row
+            self._build()
+            table.move_cursor(row=row)
+
+    def _build(self) -> None:
+        table, self._width = self._table(), self.app.size.width
+        table.clear(columns=True)
+        for name, width in (("", 1), ("item", self._title_width), ("state", 18), ("when", 11)):
             table.add_column(name, key=name or "mark", width=width)
         if self._is_wide:
-            table.add_column("what", key="what", width=self.app.size.width - NARROW)
+            table.add_column("what", key="what", width=self._what_width)
         for group in CHECKLIST:
             cells = [""] * len(table.columns)
-            table.add_row("", Text(group.title, "bold"), *cells[2:], key=f"group:{group.title}")
+            table.add_row(*cells, key=f"group:{group.title}")
             for number in range(len(group.items)):
                 table.add_row(*cells, key=f"{group.title}:{number}")
         self.redraw()
-        table.focus()
-        self._to_next()
+
+    @property
+    def _is_wide(self) -> bool:
+        return self._width >= WIDE
+
+    @property
+    def _what_width(self) -> int:
+        return max(20, self._width - self._title_width - 42)
+
+    @property
+    def _title_width(self) -> int:
+        return TITLE_WIDTHS[self._is_wide]
 
     def redraw(self) -> None:
         """Draw the model; cells that stay the same cost nothing."""
         table, model = self._table(), self.swarm.model
         for group in CHECKLIST:
+            table.update_cell(f"group:{group.title}", "item", Text(group.title, style_of("title", self.app.theme)))
             for number, item in enumerate(group.items):
                 drawn = model.item(item)
-                for column, text in zip(COLUMNS, _cells(drawn), strict=True):
+                for column, text in zip(
+                    COLUMNS, _cells(drawn, self.app.theme, self._title_width, self._what_width), strict=True
+                ):
                     if column == "what" and not self._is_wide:
                         continue
                     if table.get_cell(f"{group.title}:{number}", column) != text:
                         table.update_cell(f"{group.title}:{number}", column, text)
-        observing = "  OBSERVING" if self.swarm.observe or model.elsewhere else ""
-        waits = f"  {model.waiting_findings} findings wait for a person" if model.waiting_findings else ""
-        self.query_one("#head", Static).update(f"CAN Swarm v1 → v2   site {shown(model.site, 40)}{waits}{observing}")
+        n = model.waiting_findings
+        waits = f"   ! {n:,} finding{'s wait' if n > 1 else ' waits'} for a person" if n else ""
+        self.query_one("#head", Static).update(
+            f"CAN Swarm v1 → v2   site {shown(model.site, 40)}{waits}{self.swarm.watching}"
+        )
         self.query_one("#live", Static).update(live_text(model))
         self.query_one("#health", Static).update(health_text(model))
         self._show_said()
@@ -104,49 +118,32 @@ class ChecklistScreen(Screen[None]):
 
     def on_data_table_row_selected(self) -> None:
         """A click on the row under the cursor does what Enter does."""
-        self.action_run_item()
+        self.action_open()
 
-    def action_run_item(self) -> None:
+    def chosen_step(self) -> str | None:
         drawn = self._current()
-        if drawn is None or drawn.step is None:
-            self.swarm.tell("nothing does this item yet" if drawn is not None else "choose an item", severity="warning")
-            return
-        step = drawn.step
-        self.swarm.begin(lambda runner: runner.run([step]))
+        return None if drawn is None else drawn.step
+
+    def action_open(self) -> None:
+        step = self._wanted_step()
+        if step is not None:
+            self.app.push_screen(PhaseScreen(step))
 
     def action_run_all(self) -> None:
-        self.swarm.begin(lambda runner: runner.run())
-
-    def action_verify_item(self) -> None:
-        drawn = self._current()
-        if drawn is not None and drawn.step is not None:
-            step = drawn.step
-            self.swarm.begin(lambda runner: runner.verify([step]))
-
-    def action_undo_item(self) -> None:
-        drawn = self._current()
-        if drawn is None or drawn.step is None or not has_run(self.swarm.model.records.get(drawn.step)):
-            self.swarm.tell("there is nothing to undo here", severity="warning")
-            return
-        step = drawn.step
-        question = f"Undo {BY_NAME[step].title}: remove what this run created there, and nothing else."
-
-        def undo(agreed: bool | None) -> None:
+        def run(agreed: bool | None) -> None:
             if agreed:
-                self.swarm.begin(lambda runner: runner.undo(step))
+                self.swarm.begin(lambda runner: runner.run())
 
-        self.app.push_screen(ConfirmScreen(question, self.swarm.model.site), undo)
+        self.app.push_screen(ConfirmScreen("Run every pending step, from preflight to the final verification?"), run)
 
-    def action_stop(self) -> None:
-        if self.swarm.model.running is None:
-            self.swarm.tell("nothing runs", severity="warning")
-        self.swarm.ask_to_stop()
+    def action_report(self) -> None:
+        self.app.push_screen(ReportScreen())
 
-    def action_findings(self) -> None:
-        self.app.push_screen(FindingsScreen())
+    def action_servers(self) -> None:
+        self.app.push_screen(ServersScreen())
 
-    def action_log(self) -> None:
-        self.app.push_screen(LogScreen())
+    def action_nothing(self) -> None:
+        """Home has no way back."""
 
     def _table(self) -> DataTable[str | Text]:
         return cast("DataTable[str | Text]", self.query_one("#items", DataTable))
@@ -177,15 +174,12 @@ class ChecklistScreen(Screen[None]):
                 row += 1
 
 
-def _cells(drawn: Shown) -> tuple[Text, Text, Text, Text, Text]:
-    style = _STYLES.get(drawn.state, "")
+def _cells(drawn: Shown, theme: str, title_width: int, what_width: int) -> tuple[Text, Text, Text, Text, Text]:
+    style, muted = style_of(drawn.state, theme), style_of("muted", theme)
     mark = "▸" if drawn.is_next and drawn.state in ("ready", "stopped", "not started") else drawn.symbol
     state = f"{drawn.state} — next" if drawn.is_next and drawn.state == "ready" else drawn.state
-    title = drawn.title if len(drawn.title) <= TITLE_WIDTH else drawn.title[: TITLE_WIDTH - 1] + "…"
-    return (
-        Text(mark, style),
-        Text(title, "dim" if drawn.step is None else ""),
-        Text(state, style),
-        Text(drawn.when, "dim"),
-        Text(shown(drawn.said, 200), "dim"),
-    )
+    title = Text(drawn.title, muted if drawn.step is None else "")
+    title.truncate(title_width, overflow="ellipsis")
+    said = Text(shown(drawn.said.removeprefix(f"{drawn.state}: "), 200), muted)
+    said.truncate(what_width, overflow="ellipsis")
+    return Text(mark, style), title, Text(state, style), Text(drawn.when, muted), said

@@ -14,11 +14,13 @@ from canswarm_tui.engine.text import shown
 
 
 class ConfirmScreen(ModalScreen[bool]):
-    """True only when the site's name was typed and the button pressed."""
+    """True only when the button was pressed, after the name was typed where one is given."""
+
+    CSS_PATH = "modal.tcss"
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel", id="cancel-confirm")]
 
-    def __init__(self, question: str, name: str) -> None:
+    def __init__(self, question: str, name: str | None = None) -> None:
         super().__init__()
         self._question = question
         self._site = name
@@ -26,11 +28,12 @@ class ConfirmScreen(ModalScreen[bool]):
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):
             yield Static(shown(self._question), markup=False)
-            yield Static(f"Type the site's name to go on: {shown(self._site, 60)}", markup=False)
-            yield Input(id="typed")
+            if self._site is not None:
+                yield Static(f"Type the site's name to go on: {shown(self._site, 60)}", markup=False)
+                yield Input(id="typed")
             with Horizontal():
                 yield Button("Cancel", id="cancel")
-                yield Button("Do it", id="agree", variant="error", disabled=True)
+                yield Button("Do it", id="agree", variant="error", disabled=self._site is not None)
 
     def on_mount(self) -> None:
         self.query_one("#cancel", Button).focus()
@@ -39,7 +42,7 @@ class ConfirmScreen(ModalScreen[bool]):
         self.query_one("#agree", Button).disabled = event.value != self._site
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
-        self.dismiss(event.button.id == "agree" and self.query_one("#typed", Input).value == self._site)
+        self.dismiss(event.button.id == "agree" and not event.button.disabled)
 
     def action_cancel(self) -> None:
         self.dismiss(False)

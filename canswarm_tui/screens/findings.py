@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 import getpass
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar, cast
 
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import Screen
 from textual.widgets import DataTable, Footer, Static
 
+from canswarm_tui.engine.checklist import BY_NAME
 from canswarm_tui.engine.decisions_of_people import accept_finding
 from canswarm_tui.engine.errors import EngineError
 from canswarm_tui.engine.journal import Journal, StoredFinding
 from canswarm_tui.engine.step import Keep, Kind
 from canswarm_tui.engine.text import shown
+from canswarm_tui.screens.base import SwarmScreen
 from canswarm_tui.screens.reason import ReasonScreen
-
-if TYPE_CHECKING:
-    from canswarm_tui.app import SwarmApp
 
 FILTERS = ("waiting for a person", "blocker", "warning", "note", "all")
 DRAWN_AT_MOST = 2000
 
 
-class FindingsScreen(Screen[None]):
+class FindingsScreen(SwarmScreen):
     """Opens on what waits for a person, or on everything where nothing waits."""
 
+    CSS_PATH = "findings.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "back", "Back", id="back-findings"),
         Binding(
             "tab",
             "filter",
@@ -45,8 +43,9 @@ class FindingsScreen(Screen[None]):
         Binding("w", "write", "Save", id="save-findings", tooltip="write the list into a file"),
     ]
 
-    def __init__(self) -> None:
+    def __init__(self, step: str | None = None) -> None:
         super().__init__()
+        self._step = step
         self._filter = 0
         self._drawn: list[StoredFinding] = []
 
@@ -55,18 +54,14 @@ class FindingsScreen(Screen[None]):
         yield DataTable(id="list", cursor_type="row")
         with Vertical(id="detail"):
             yield Static(id="whole", markup=False)
-        yield Footer(show_command_palette=False)
-
-    @property
-    def swarm(self) -> SwarmApp:
-        return cast("SwarmApp", self.app)
+        yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
         table = self._table()
-        for name, width in (("level", 8), ("status", 9), ("step", 13), ("subject", 34)):
+        for name, width in (("level", 8), ("status", 9), ("step", 13), ("subject", max(18, self.app.size.width // 4))):
             table.add_column(name, width=width)
         table.add_column("what")
-        if not self.swarm.model.waiting_findings:
+        if not any(self._passes(f) for f in self.swarm.model.findings):
             self._filter = len(FILTERS) - 1
         self.redraw()
         table.focus()
@@ -75,7 +70,8 @@ class FindingsScreen(Screen[None]):
         chosen = [f for f in self.swarm.model.findings if self._passes(f)]
         name = FILTERS[self._filter]
         cut = f", the first {DRAWN_AT_MOST:,} are listed" if len(chosen) > DRAWN_AT_MOST else ""
-        self.query_one("#head", Static).update(f"Findings: {name} ({len(chosen):,}{cut})")
+        of = "" if self._step is None else f" of {BY_NAME[self._step].title}"
+        self.query_one("#head", Static).update(f"Findings{of}: {name} ({len(chosen):,}{cut})")
         if chosen[:DRAWN_AT_MOST] == self._drawn:
             return
         self._drawn = chosen[:DRAWN_AT_MOST]
@@ -96,9 +92,6 @@ class FindingsScreen(Screen[None]):
     def on_data_table_row_highlighted(self) -> None:
         self._show()
 
-    def action_back(self) -> None:
-        self.app.pop_screen()
-
     def action_filter(self) -> None:
         self._filter = (self._filter + 1) % len(FILTERS)
         self._drawn = []
@@ -106,6 +99,9 @@ class FindingsScreen(Screen[None]):
 
     def action_accept(self) -> None:
         found = self._current()
+        if self.swarm.observe:
+            self.swarm.tell("observing only: start without --observe to decide", severity="warning")
+            return
         if found is None or not found.wants_decision:
             self.swarm.tell("choose a finding that waits for a person", severity="warning")
             return
@@ -149,6 +145,8 @@ class FindingsScreen(Screen[None]):
 
     def _passes(self, found: StoredFinding) -> bool:
         name = FILTERS[self._filter]
+        if self._step is not None and found.step != self._step:
+            return False
         return found.wants_decision if self._filter == 0 else name in ("all", found.finding.level.value)
 
     def _table(self) -> DataTable[Text]:

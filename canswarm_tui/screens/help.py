@@ -18,14 +18,15 @@ The checklist is the guide's. Its words:
   needs attention  a quarantine, difference or conflict waits for a person: press f
   undone           what this run created there was removed
 
-Enter  run, resume or catch up the item under the cursor; running again copies only what is new
-r      run every pending step, from preflight to the final verification; never an undo
+Enter  open the item under the cursor: how far it is, what was done and proved, its findings
+r      run, resume or catch up the item; running again copies only what is new
+a      run every pending step, from preflight to the final verification; never an undo
 v      read the target back and compare it in full
 u      undo: remove what this run created there, after the site's name was typed
-s      stop at a safe point; the same key Enter goes on
-f      findings: Tab narrows the list, a accepts with a reason, t and k resolve a conflict, w saves the list
-l      log
-q      quit; asks while a step runs
+p      in an item: what a run would do now; changes nothing
+s      stop at a safe point; r goes on
+f      findings: Tab narrows the list, a accepts with a reason, t and k resolve a conflict, w saves
+l o d  log, report, servers        F2  colours        q  quit; asks while a step runs
 
 Going back to v1: `canswarm-tui rollback`. Every key has a command: `canswarm-tui --help`."""
 
@@ -37,7 +38,7 @@ class HelpScreen(Screen[None]):
         yield Static("Help", id="head", markup=False)
         with Vertical(id="body"):
             yield Static(_TEXT, markup=False)
-        yield Footer(show_command_palette=False)
+        yield Footer(show_command_palette=False, compact=True)
 
     def action_back(self) -> None:
         self.app.pop_screen()

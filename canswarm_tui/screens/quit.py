@@ -14,6 +14,7 @@ from textual.widgets import Button, Static
 class QuitScreen(ModalScreen[bool]):
     """True: stop at a safe point, then leave."""
 
+    CSS_PATH = "modal.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "stay", "Stay", id="stay")]
 
     def compose(self) -> ComposeResult:

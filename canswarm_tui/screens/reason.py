@@ -16,6 +16,7 @@ from canswarm_tui.engine.text import shown
 class ReasonScreen(ModalScreen[str]):
     """Gives the reason, or nothing."""
 
+    CSS_PATH = "modal.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel", id="cancel-reason")]
 
     def __init__(self, subject: str) -> None:

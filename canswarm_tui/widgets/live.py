@@ -8,14 +8,17 @@ from canswarm_tui.engine.checklist import BY_NAME
 from canswarm_tui.engine.probe import SERVERS
 from canswarm_tui.engine.text import bytes_text, duration_text, shown
 from canswarm_tui.model import RunModel
+from canswarm_tui.widgets.step_facts import figure_text
 
 _BARS = "▁▂▃▄▅▆▇█"
 
 
-def live_text(model: RunModel) -> str:
-    """The lines for the model as it is."""
+def live_text(model: RunModel, step: str | None = None) -> str:
+    """The lines for the model as it is; `step` is the one that the screen is about, if it is about one."""
     if model.running is None:
-        return "Nothing runs. Enter runs the item under the cursor, r runs all that is pending, F1 helps."
+        if step is not None:
+            return "Nothing runs. r runs or resumes this step, p says what that would do."
+        return "Nothing runs. Enter opens an item, r runs it, a runs all that is pending."
     name, verb = model.running
     title = BY_NAME[name].title if name in BY_NAME else name
     head = f"{'Stopping' if model.stopping else 'Running'}: {title} ({verb.value})"
@@ -30,9 +33,24 @@ def live_text(model: RunModel) -> str:
         parts.append(f"{progress.rate:,.0f}/s {sparkline(tuple(model.rates))}".rstrip())
     parts.append(f"time left {duration_text(progress.eta_s)}" if progress.eta_s is not None else "time left unknown")
     lines = [head, "   ".join(parts)]
+    if progress.figures:
+        lines.append("   ".join(f"{shown(n, 30)} {figure_text(n, v)}" for n, v in progress.figures.items()))
+    if model.retries:
+        lines[0] += f"   retries {model.retries:,}"
     if model.waiting:
         lines.append(f"Waiting: {shown(model.waiting, 300)}")
     return "\n".join(lines)
+
+
+def bar_text(model: RunModel, width: int) -> str:
+    """A bar over the whole width where the total is known, with its percentage; empty otherwise."""
+    progress = model.progress
+    if model.running is None or progress is None or not progress.total:
+        return ""
+    share = min(1.0, progress.done / progress.total)
+    cells = max(1, width - 5)
+    full = int(share * cells)
+    return f"{'█' * full}{'░' * (cells - full)} {share:4.0%}"
 
 
 def health_text(model: RunModel) -> str:

@@ -36,13 +36,20 @@ def states(place: Place) -> dict[str, StepState]:
         journal.close()
 
 
+def run_everything(terminal: Terminal) -> None:
+    """`a` asks with Cancel in focus: Tab, then Enter."""
+    terminal.press("a")
+    terminal.until(lambda text: "Run every pending step" in text)
+    terminal.press("\t\r")
+
+
 def test_a_whole_migration_by_keys_only_at_80_by_24(
     new_place: Callable[..., Place], opened: Callable[[Place], Terminal]
 ) -> None:
     place = new_place("whole")
     terminal = opened(place)
     terminal.until(lambda text: "ready — next" in text)
-    terminal.press("r")
+    run_everything(terminal)
     terminal.until(lambda text: "Running:" in text)
     terminal.until(lambda text: "Nothing runs." in text, 180)
     terminal.press("\x1b[F")
@@ -59,7 +66,7 @@ def test_a_lost_connection_stops_at_a_safe_point_and_the_next_start_goes_on(
     place = new_place("lost")
     terminal = opened(place)
     terminal.until(lambda text: "ready — next" in text)
-    terminal.press("r")
+    run_everything(terminal)
     terminal.until(lambda text: "Policy: Python → OPA (verify)" in text, 120)
     if how == "hang up":
         terminal.hang_up()
@@ -70,7 +77,7 @@ def test_a_lost_connection_stops_at_a_safe_point_and_the_next_start_goes_on(
     assert states(place)["blobs-minio"] is StepState.PROVED
     again = opened(place)
     again.until(lambda text: "proved" in text)
-    again.press("r")
+    run_everything(again)
     again.until(lambda text: "Running:" in text)
     again.until(lambda text: "Nothing runs." in text, 180)
     assert states(place)["verification"] is StepState.PROVED

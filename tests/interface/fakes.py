@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from canswarm_tui.app import SwarmApp
-from canswarm_tui.bridge import EngineThread
+from canswarm_tui.bridge import EngineThread, Result
 from canswarm_tui.engine.context import StepContext
 from canswarm_tui.engine.journal import Journal, StepState
 from canswarm_tui.engine.place import place_of, site_identity
 from canswarm_tui.engine.probe import Probe
-from canswarm_tui.engine.runner import Runner, RunResult
+from canswarm_tui.engine.runner import Runner
 from canswarm_tui.engine.settings import Settings, SiteSettings
 from canswarm_tui.engine.step import Comparison, Finding, Kind, Level, Outcome, Progress, Verb, Verdict
 
@@ -54,8 +54,8 @@ class FakeEngine(EngineThread):
 
     step: FakeStep
 
-    def start(self, work: Callable[[Runner], RunResult]) -> None:
-        def fake_work(runner: Runner) -> RunResult:
+    def start(self, work: Callable[[Runner], Result]) -> None:
+        def fake_work(runner: Runner) -> Result:
             runner.steps = lambda _name: self.step
             return work(runner)
 
@@ -95,5 +95,5 @@ def make_app(
     engine = FakeEngine(settings, app.post_message)
     engine.step = FakeStep(event, findings)
     app.engine = engine
-    app.health.look = lambda name, _settings: Probe(name, "somewhere", 1.0)
+    app.health.look = lambda name, _settings: Probe(name, "somewhere", 1.0, {"version": "9.9", "db bytes": 2048})
     return app, event

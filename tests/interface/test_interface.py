@@ -7,17 +7,27 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Button, DataTable, Input, Static
+from textual.widgets import Button, DataTable, Input, Log, Static
 
 from canswarm_tui.app import SwarmApp
+from canswarm_tui.commands.face import log_to
+from canswarm_tui.engine.errors import Refused
 from canswarm_tui.engine.journal import Journal, StepState
+from canswarm_tui.engine.live import read_live, write_live
 from canswarm_tui.engine.lock import hold_run
+from canswarm_tui.engine.probe import SERVERS, Probe
+from canswarm_tui.engine.step import Progress, Verb
 from canswarm_tui.screens.checklist import ChecklistScreen
 from canswarm_tui.screens.confirm import ConfirmScreen
 from canswarm_tui.screens.findings import FindingsScreen
 from canswarm_tui.screens.help import HelpScreen
 from canswarm_tui.screens.log import LogScreen
+from canswarm_tui.screens.phase import PhaseScreen
 from canswarm_tui.screens.quit import QuitScreen
+from canswarm_tui.screens.report import ReportScreen
+from canswarm_tui.screens.servers import ServersScreen
+from canswarm_tui.theme import THEMES
+from canswarm_tui.widgets.live import live_text
 from tests.interface.fakes import HOSTILE, make_app, quarantine
 
 pytestmark = pytest.mark.asyncio
@@ -27,6 +37,7 @@ async def until_idle(app: SwarmApp, pilot: Pilot[int]) -> None:
     for _ in range(2000):
         await pilot.pause(0.01)
         if not app.engine.busy and app.model.running is None:
+            app.draw()
             return
     raise AssertionError("the engine does not end")
 
@@ -35,6 +46,7 @@ async def until_running(app: SwarmApp, pilot: Pilot[int]) -> None:
     for _ in range(1000):
         await pilot.pause(0.01)
         if app.model.progress is not None:
+            app.draw()
             return
     raise AssertionError("nothing runs")
 
@@ -64,10 +76,10 @@ async def test_it_opens_on_the_checklist_with_the_next_thing_marked(tmp_path: Pa
         assert states["Consensus: Redis → etcd"] == "blocked"
 
 
-async def test_enter_runs_the_item_and_shows_live_counts_until_the_journal_says_proved(tmp_path: Path) -> None:
+async def test_r_runs_the_item_and_shows_live_counts_until_the_journal_says_proved(tmp_path: Path) -> None:
     app, go = make_app(tmp_path)
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("enter")
+        await pilot.press("r")
         await until_running(app, pilot)
         assert "250 of 1,000" in text_of(app, "#live")
         assert "time left 15 s" in text_of(app, "#live")
@@ -80,14 +92,14 @@ async def test_enter_runs_the_item_and_shows_live_counts_until_the_journal_says_
 async def test_stop_is_shown_as_stopping_until_the_engine_has_stopped_and_the_item_can_go_on(tmp_path: Path) -> None:
     app, go = make_app(tmp_path)
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("enter")
+        await pilot.press("r")
         await until_running(app, pilot)
         await pilot.press("s")
         await until_idle(app, pilot)
         (state,) = [s for title, s in cells(app).items() if title.startswith("Preflight")]
         assert state == "stopped"
         go.set()
-        await pilot.press("enter")
+        await pilot.press("r")
         await until_idle(app, pilot)
         (state,) = [s for title, s in cells(app).items() if title.startswith("Preflight")]
         assert state == "proved"
@@ -96,7 +108,7 @@ async def test_stop_is_shown_as_stopping_until_the_engine_has_stopped_and_the_it
 async def test_quitting_while_a_step_runs_asks_and_stay_is_the_answer_of_enter(tmp_path: Path) -> None:
     app, _ = make_app(tmp_path)
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("enter")
+        await pilot.press("r")
         await until_running(app, pilot)
         await pilot.press("q")
         await pilot.pause()
@@ -174,7 +186,7 @@ async def test_a_run_that_another_process_leads_is_followed_and_can_be_asked_to_
         async with app.run_test(size=(80, 24)) as pilot:
             await pilot.pause()
             assert "OBSERVING" in text_of(app, "#head")
-            await pilot.press("enter")
+            await pilot.press("r")
             await pilot.pause()
             assert not app.engine.busy
             app.ask_to_stop()
@@ -184,21 +196,161 @@ async def test_a_run_that_another_process_leads_is_followed_and_can_be_asked_to_
     assert [what for what, _ in asked] == ["stop"]
 
 
+async def test_an_opened_item_says_what_was_done_and_proved_and_what_a_run_would_do(tmp_path: Path) -> None:
+    app, _ = make_app(tmp_path, go=True, done=("preflight", "backup", "decisions"), findings=(quarantine(),))
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.screen.query_one("#items", DataTable).move_cursor(row=7)
+        await pilot.press("enter")
+        await pilot.pause()
+        assert isinstance(app.screen, PhaseScreen)
+        assert "created  9" in text_of(app, "#outcome")
+        assert "records: 9 of 9 equal, by content" in text_of(app, "#verdict")
+        assert "bad-record: it is damaged" in text_of(app, "#findings")
+        await pilot.press("p")
+        await until_idle(app, pilot)
+        assert "do what a test wants" in text_of(app, "#plan")
+        await pilot.press("escape")
+        await pilot.pause()
+        assert isinstance(app.screen, ChecklistScreen)
+
+
+async def test_an_opened_item_that_runs_shows_counts_and_what_is_found(tmp_path: Path) -> None:
+    app, go = make_app(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.press("enter", "r")
+        await until_running(app, pilot)
+        assert "copying 250 of 1,000" in text_of(app, "#live")
+        assert text_of(app, "#bar").endswith(" 25%")
+        assert "running" in text_of(app, "#state")
+        go.set()
+        await until_idle(app, pilot)
+        assert "proved" in text_of(app, "#state")
+
+
+async def test_run_all_asks_first_and_enter_alone_runs_nothing(tmp_path: Path) -> None:
+    app, _ = make_app(tmp_path, go=True)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("a", "enter")
+        await pilot.pause()
+        assert not app.engine.busy
+        assert not app.model.records
+        await pilot.press("a", "tab", "enter")
+        await pilot.pause()
+        await until_idle(app, pilot)
+        assert {r.state for r in app.model.records.values()} == {StepState.PROVED}
+
+
+async def test_a_run_here_can_be_followed_by_another_process_and_leaves_a_log(tmp_path: Path) -> None:
+    app, go = make_app(tmp_path)
+    log_to(app.place.log)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("r")
+        await until_running(app, pilot)
+        live = read_live(app.place.live)
+        assert live is not None
+        assert (live["step"], live["done"]) == ("preflight", 250)
+        go.set()
+        await until_idle(app, pilot)
+        assert read_live(app.place.live) is None
+        await pilot.press("l")
+        await pilot.pause()
+        lines = list(app.screen.query_one("#lines", Log).lines)
+        assert any("preflight: run ended, done. 1,000 records copied" in line for line in lines)
+
+
+async def test_when_the_run_of_another_process_has_ended_nothing_is_shown_as_running(tmp_path: Path) -> None:
+    app, _ = make_app(tmp_path)
+    state = app.settings.site.require_root() / ".state"
+    write_live(app.place.live, "decisions", Verb.RUN, Progress("copying", 5, 10))
+    async with app.run_test(size=(80, 24)) as pilot:
+        with hold_run(state, ()):
+            app.follow()
+            assert "Running: Decisions" in live_text(app.model)
+        app.follow()
+        app.draw()
+        await pilot.pause()
+        assert "Nothing runs." in text_of(app, "#live")
+
+
+async def test_servers_are_shown_with_what_they_say_and_looked_at_again(tmp_path: Path) -> None:
+    app, _ = make_app(tmp_path)
+    refused = Refused("redis", "the password is wrong", "set site.redis_password")
+    app.health.look = lambda name, _settings: Probe(name, "somewhere", 1.0, error=refused if name == "redis" else None)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("d")
+        for _ in range(500):
+            await pilot.pause(0.01)
+            if len(app.model.health) == len(SERVERS):
+                break
+        app.draw()
+        assert "Refused: the password is wrong" in text_of(app, "#told")
+        app.health.look = lambda name, _settings: Probe(name, "somewhere", 1.0, {"version": "7.2"})
+        await pilot.press("r")
+        for _ in range(500):
+            await pilot.pause(0.01)
+            if all(seen.error is None for seen in app.model.health.values()):
+                break
+        app.draw()
+        assert "7.2" in text_of(app, "#told")
+
+
+async def test_an_observer_changes_nothing(tmp_path: Path) -> None:
+    app, _ = make_app(tmp_path, go=True, findings=(quarantine(),))
+    app.observe = True
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("r")
+        await pilot.pause()
+        assert not app.model.records
+        await pilot.press("f", "a")
+        await pilot.pause()
+        assert isinstance(app.screen, FindingsScreen)
+        assert app.model.waiting_findings == 1
+
+
+async def test_colours_change_and_the_words_stay(tmp_path: Path) -> None:
+    app, _ = make_app(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        before = cells(app)
+        seen = []
+        for _ in THEMES:
+            await pilot.press("f2")
+            await pilot.pause()
+            app.draw()
+            seen.append(app.theme)
+            assert cells(app) == before
+        assert sorted(seen) == sorted(THEMES)
+
+
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 async def test_hostile_data_is_shown_literally_on_every_screen(tmp_path: Path, size: tuple[int, int]) -> None:
     app, _ = make_app(tmp_path, findings=(quarantine(HOSTILE),), go=True, site="a [b] [" + "/c]".replace("/", "∕"))
+    app.place.reports.mkdir()
+    (app.place.reports / "report.md").write_text(HOSTILE, errors="backslashreplace")
+    app.place.log.write_text(HOSTILE + "\n", errors="backslashreplace")
+    app.health.look = lambda name, _settings: Probe(name, HOSTILE, 1.0, {HOSTILE: HOSTILE, "version": HOSTILE})
+    screens: dict[str, object] = {
+        "f": FindingsScreen, "l": LogScreen, "f1": HelpScreen, "o": ReportScreen, "d": ServersScreen,
+        "enter": PhaseScreen,
+    }  # fmt: skip
     async with app.run_test(size=size, notifications=True) as pilot:
         app.tell(HOSTILE)
         app.model.note(HOSTILE)
-        for key, screen in (("f", FindingsScreen), ("l", LogScreen), ("f1", HelpScreen)):
+        app.model.waiting = HOSTILE
+        app.model.plans["preflight"] = (HOSTILE,)
+        app.model.progress = Progress(HOSTILE, 1, 2, figures={HOSTILE: HOSTILE})
+        app.model.running = ("preflight", Verb.RUN)
+        app.model.seen.append(("warning", HOSTILE, HOSTILE))
+        app.refresh_screens()
+        for key, screen in screens.items():
             await pilot.press(key)
+            app.draw()
             await pilot.pause()
-            assert isinstance(app.screen, screen)
-            if screen is FindingsScreen:
-                shown_text = text_of(app, "#whole")
-                assert "[/] [red]x[/red] see [/etc/passwd]" in shown_text
-                assert "\x1b" not in shown_text
-                assert "\u202e" not in shown_text
+            assert type(app.screen) is screen
+            everything = "\n".join(str(w.content) for w in app.screen.query(Static))
+            assert "\x1b" not in everything
+            assert "\u202e" not in everything
+            if key in ("f", "o", "d", "enter"):
+                assert "[/] [red]x[/red] see [/etc/passwd]" in everything
             await pilot.press("escape")
             await pilot.pause()
             assert isinstance(app.screen, ChecklistScreen)
@@ -207,6 +359,6 @@ async def test_hostile_data_is_shown_literally_on_every_screen(tmp_path: Path, s
 async def test_no_thread_is_left_when_it_is_closed(tmp_path: Path) -> None:
     app, _ = make_app(tmp_path, go=True)
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("enter")
+        await pilot.press("r")
         await until_idle(app, pilot)
     assert "engine" not in {t.name for t in threading.enumerate()}

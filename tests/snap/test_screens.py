@@ -11,6 +11,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from canswarm_tui.engine.step import Finding, Kind, Level, Progress, Verb
+from canswarm_tui.screens.phase import PhaseScreen
 from tests.interface.fakes import make_app, quarantine
 
 pytestmark = pytest.mark.snapshot
@@ -35,6 +36,7 @@ async def _settled(pilot: Pilot[int]) -> None:
         await pilot.pause(0.01)
         if len(pilot.app.model.health) == 7:  # type: ignore[attr-defined]
             break
+    pilot.app.draw()  # type: ignore[attr-defined]
     await pilot.pause()
 
 
@@ -57,6 +59,7 @@ def test_checklist_midway(snap_compare: Callable[..., bool], tmp_path: Path, siz
         app.model.progress = Progress("copying", 41_200, 100_000, 42 << 20, None, 8_240.0, 7.1, "", {})
         app.model.rates.extend([2000, 4000, 8000, 8200, 8300, 8240])
         app.refresh_screens()
+        app.draw()
         await pilot.pause()
 
     assert snap_compare(app, terminal_size=size, run_before=midway)
@@ -71,6 +74,7 @@ def test_checklist_waiting(snap_compare: Callable[..., bool], tmp_path: Path, si
         app.model.progress = Progress("copying", 10, None)
         app.model.waiting = "trying again in 3.2 s: etcd: no answer. check that etcd runs there"
         app.refresh_screens()
+        app.draw()
         await pilot.pause()
 
     assert snap_compare(app, terminal_size=size, run_before=waiting)
@@ -88,13 +92,16 @@ def test_findings(snap_compare: Callable[..., bool], tmp_path: Path, size: tuple
 
 
 @pytest.mark.parametrize("key", ["f1", "l"])
-def test_help_and_log(snap_compare: Callable[..., bool], tmp_path: Path, size: tuple[int, int], key: str) -> None:
+def test_help_and_log(
+    snap_compare: Callable[..., bool], tmp_path: Path, size: tuple[int, int], key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     app, _ = make_app(tmp_path, site="s")
 
     async def open_screen(pilot: Pilot[int]) -> None:
         await _settled(pilot)
-        app.place = type(app.place)(Path("/somewhere/state"))
-        app.model.note("batch 7 was interrupted: 12 of 40 blobs had arrived")
+        monkeypatch.chdir(tmp_path)
+        app.place = type(app.place)(Path("state"))
+        app.place.log.write_text("2026-11-23 21:00:00 INFO batch 7 was interrupted: 12 of 40 blobs had arrived\n")
         await pilot.press(key)
         await pilot.pause()
 
@@ -119,3 +126,61 @@ def test_checklist_without_colours(
     monkeypatch.setenv("NO_COLOR", "1")
     app, _ = make_app(tmp_path, done=DONE)
     assert snap_compare(app, terminal_size=(80, 24), run_before=_settled)
+
+
+@pytest.mark.parametrize("key", ["enter", "d"])
+def test_open_item_and_servers(
+    snap_compare: Callable[..., bool], tmp_path: Path, size: tuple[int, int], key: str
+) -> None:
+    app, _ = make_app(tmp_path, done=("preflight", "backup", "decisions"), findings=(CONFLICT, quarantine()))
+
+    async def open_screen(pilot: Pilot[int]) -> None:
+        await _settled(pilot)
+        app.screen.query_one("#items").move_cursor(row=7)  # type: ignore[attr-defined]
+        app.model.plans["decisions"] = ("create 12 decisions in etcd under /swarm/decide/", "set digest 4f2a91c0")
+        await pilot.press(key)
+        await pilot.pause()
+
+    assert snap_compare(app, terminal_size=size, run_before=open_screen)
+
+
+@pytest.mark.parametrize("theme", ["swarm-light", "ansi-dark"])
+def test_running_item(snap_compare: Callable[..., bool], tmp_path: Path, size: tuple[int, int], theme: str) -> None:
+    app, _ = make_app(tmp_path, done=DONE)
+
+    async def midway(pilot: Pilot[int]) -> None:
+        await _settled(pilot)
+        app.theme = theme
+        app.push_screen(PhaseScreen("blobs-ipfs"))
+        await pilot.pause()
+        app.model.running = ("blobs-ipfs", Verb.RUN)
+        app.model.progress = Progress(
+            "importing", 41_200, 100_000, 42 << 20, None, 8_240.0, 7.1, "", {"predicted CIDs": 41_200, "pinned": 40_960}
+        )
+        app.model.retries = 2
+        app.model.rates.extend([2000, 4000, 8000, 8200, 8300, 8240])
+        app.model.seen.append(("warning", "9f3c…d2", "its content has another hash"))
+        app.refresh_screens()
+        app.draw()
+        await pilot.pause()
+
+    assert snap_compare(app, terminal_size=size, run_before=midway)
+
+
+def test_report(
+    snap_compare: Callable[..., bool], tmp_path: Path, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    app, _ = make_app(tmp_path)
+    app.place = type(app.place)(Path("state"))
+    app.place.reports.mkdir(parents=True)
+    (app.place.reports / "report.md").write_text(
+        "# Migration of site\n\nResult: **done and proved**\n\n| step | state |\n|---|---|\n| Preflight | done |\n"
+    )
+
+    async def open_report(pilot: Pilot[int]) -> None:
+        await _settled(pilot)
+        await pilot.press("o")
+        await pilot.pause()
+
+    assert snap_compare(app, terminal_size=size, run_before=open_report)

@@ -1,0 +1,95 @@
+"""What every screen shares: the application's type, a way back, and the actions on one step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from canswarm_tui.engine.checklist import BY_NAME
+from canswarm_tui.engine.runner import has_run
+
+if TYPE_CHECKING:
+    from canswarm_tui.app import SwarmApp
+
+
+class SwarmScreen(Screen[None]):
+    """Drawn again by `redraw` whenever the model has changed."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "back", "Back", id="back", key_display="esc", tooltip="the screen before this one")
+    ]
+
+    @property
+    def swarm(self) -> SwarmApp:
+        return cast("SwarmApp", self.app)
+
+    def redraw(self) -> None:
+        """Draw the model as it is now."""
+
+    def action_back(self) -> None:
+        self.app.pop_screen()
+
+
+class StepScreen(SwarmScreen):
+    """A screen on which one step at a time is meant: it can be run, verified, undone and stopped there."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("r", "run_step", "Run", id="run-step", tooltip="run, resume or catch up: copies only what is new"),
+        Binding("s", "stop", "Stop", id="stop", tooltip="stop at a safe point"),
+        Binding("f", "findings", "Findings", id="findings", tooltip="what was found, and what needs a person"),
+        Binding("l", "log", "Log", id="log", tooltip="what the engine has done"),
+    ]
+
+    def chosen_step(self) -> str | None:
+        """The step that is meant, or None."""
+        raise NotImplementedError
+
+    def action_run_step(self) -> None:
+        step = self._wanted_step()
+        if step is not None:
+            self.swarm.begin(lambda runner: runner.run([step]))
+
+    def action_verify_step(self) -> None:
+        step = self._wanted_step()
+        if step is not None:
+            self.swarm.begin(lambda runner: runner.verify([step]))
+
+    def action_undo_step(self) -> None:
+        from canswarm_tui.screens.confirm import ConfirmScreen
+
+        step = self._wanted_step()
+        if step is None:
+            return
+        if not has_run(self.swarm.model.records.get(step)):
+            self.swarm.tell("there is nothing to undo here", severity="warning")
+            return
+        question = f"Undo {BY_NAME[step].title}: remove what this run created there, and nothing else."
+
+        def undo(agreed: bool | None) -> None:
+            if agreed:
+                self.swarm.begin(lambda runner: runner.undo(step))
+
+        self.app.push_screen(ConfirmScreen(question, self.swarm.model.site), undo)
+
+    def action_stop(self) -> None:
+        if self.swarm.model.running is None:
+            self.swarm.tell("nothing runs", severity="warning")
+        self.swarm.ask_to_stop()
+
+    def action_findings(self) -> None:
+        from canswarm_tui.screens.findings import FindingsScreen
+
+        self.app.push_screen(FindingsScreen())
+
+    def action_log(self) -> None:
+        from canswarm_tui.screens.log import LogScreen
+
+        self.app.push_screen(LogScreen())
+
+    def _wanted_step(self) -> str | None:
+        step = self.chosen_step()
+        if step is None:
+            self.swarm.tell("this item can't be run: it is not available yet, or it is a heading", severity="warning")
+        return step

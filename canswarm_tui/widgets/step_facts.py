@@ -1,0 +1,130 @@
+"""What the journal knows of one step, as text in sections: state, plan, what was done, what was proved, findings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+from rich.text import Text
+
+from canswarm_tui.engine.checklist import BY_NAME
+from canswarm_tui.engine.journal import StepRecord
+from canswarm_tui.engine.step import Figure
+from canswarm_tui.engine.text import bytes_text, shown
+from canswarm_tui.model import RunModel
+from canswarm_tui.theme import SIGNS, style_of
+
+LISTED = 200
+"""Findings that one step's own list shows; the findings screen has them all."""
+
+
+def state_text(model: RunModel, step: str, theme: str) -> Text:
+    """The state with its sign, since when, why, and what must come before."""
+    state, why = model.state_of(step)
+    record = model.record(step)
+    text = _headed(f"{SIGNS[state]} {state}", style_of(state, theme))
+    if record.changed_at is not None:
+        text.append(f"   since {clock_text(record.changed_at)}", style_of("muted", theme))
+    needs = ", ".join(BY_NAME[n].title for n in BY_NAME[step].needs)
+    if needs:
+        text.append(f"\nNeeds: {needs}", style_of("muted", theme))
+    if why:
+        text.append(f"\n{shown(why)}")
+    if record.error:
+        text.append(f"\n{shown(record.error)}", style_of("stopped", theme))
+    return text
+
+
+def plan_text(plan: Sequence[str] | None, theme: str) -> Text:
+    """What a run would do, as it was asked for last; empty when it was not."""
+    if plan is None:
+        return Text()
+    text = _headed("A run would", style_of("title", theme))
+    for line in plan or ("do nothing",):
+        text.append(f"\n  {shown(line)}", "")
+    return text
+
+
+def outcome_text(record: StepRecord, theme: str) -> Text:
+    """What the last run or undo did; zero counts are left out."""
+    outcome = record.outcome
+    if outcome is None:
+        return Text()
+    text = _headed("Done", style_of("title", theme))
+    text.append(f"   {clock_text(record.outcome_at)}\n", style_of("muted", theme))
+    text.append(shown(outcome.summary))
+    counts: dict[str, Figure] = {
+        "created": outcome.created, "already there and equal": outcome.present, "unchanged": outcome.unchanged,
+        "removed": outcome.removed, "quarantined": outcome.quarantined, "conflicts": outcome.conflicts,
+    }  # fmt: skip
+    facts: dict[str, Figure] = {name: n for name, n in counts.items() if n}
+    if outcome.size_bytes:
+        facts["written"] = bytes_text(outcome.size_bytes)
+    text.append(_table({**facts, **outcome.figures}))
+    return text
+
+
+def verdict_text(record: StepRecord, theme: str) -> Text:
+    """What was compared, how, and whether it still holds."""
+    verdict = record.verdict
+    if verdict is None:
+        return Text()
+    passed = "Proved" if verdict.passed else "Compared"
+    text = _headed(passed, style_of("title", theme))
+    stale = "" if record.verdict_is_fresh else "   older than the last write: verify again"
+    text.append(f"   {clock_text(record.verdict_at)}{stale}\n", style_of("muted", theme))
+    text.append(shown(verdict.summary) if verdict.summary else f"{verdict.differences:,} differences")
+    for c in verdict.comparisons:
+        word = "proved" if c.different == 0 else "needs attention"
+        text.append(f"\n  {SIGNS[word]} ", style_of(word, theme))
+        text.append(f"{shown(c.name)}: {c.equal:,} of {c.compared:,} equal, {shown(c.proof)}")
+    text.append(_table(verdict.figures))
+    return text
+
+
+def findings_text(model: RunModel, step: str, theme: str) -> Text:
+    """The findings of this step: as they come while it runs, else those that stand."""
+    if model.running is not None and model.running[0] == step and not model.elsewhere:
+        rows = [*model.seen][::-1]
+        title = f"Findings of this run, newest first: {len(rows):,}"
+    else:
+        stored = [f for f in model.findings if f.step == step]
+        rows = [
+            ("waiting" if f.wants_decision else f.finding.level.value, f.finding.subject, f.finding.happened)
+            for f in stored
+        ]
+        title = f"Findings: {len(rows):,}"
+    text = _headed(title, style_of("title", theme))
+    for level, subject, happened in rows[:LISTED]:
+        text.append(f"\n{level:<8} ", style_of(level, theme))
+        text.append(f"{shown(subject, 80)}: {shown(happened, 200)}")
+    if len(rows) > LISTED:
+        text.append(f"\n… and {len(rows) - LISTED:,} more: press f", style_of("muted", theme))
+    return text
+
+
+def _headed(title: str, style: str) -> Text:
+    """A text that begins with a title; the style ends with it."""
+    return Text().append(title, style)
+
+
+def clock_text(seconds: float | None) -> str:
+    """A moment in local time, to the minute."""
+    return "" if seconds is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+
+
+def _table(figures: Mapping[str, Figure]) -> str:
+    if not figures:
+        return ""
+    width = min(40, max(len(shown(name, 40)) for name in figures))
+    rows = (f"\n  {shown(name, 40):<{width}}  {figure_text(name, value)}" for name, value in figures.items())
+    return "".join(rows)
+
+
+def figure_text(name: str, value: Figure) -> str:
+    """A figure for people: sizes in units, counts with separators."""
+    if isinstance(value, str):
+        return shown(value, 400)
+    if name.endswith("bytes"):
+        return bytes_text(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
