@@ -1,0 +1,303 @@
+"""Benchmarks of the stores: inventory, decisions, blobs, beside the peers that people would use instead."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import cast
+
+import httpx
+import redis
+from pydantic import SecretStr
+
+from benchmarks.measure import Result, median_ratio, seconds, server
+from canswarm_tui.engine.context import StepContext
+from canswarm_tui.engine.journal import Journal
+from canswarm_tui.engine.rate import RateLimit
+from canswarm_tui.engine.records import Record
+from canswarm_tui.engine.settings import EtcdSettings, IpfsSettings, S3Settings, Settings
+from canswarm_tui.engine.spool import Spool
+from canswarm_tui.engine.step import Verb
+from canswarm_tui.engine.stop import StopSignal
+from canswarm_tui.engine.transfer import CopyPlan, copy
+from canswarm_tui.engine.v1 import blobs, decisions
+from canswarm_tui.engine.v2.blobs_ipfs import IpfsSink
+from canswarm_tui.engine.v2.blobs_minio import BlobSink
+from canswarm_tui.engine.v2.blobs_minio_reader import read_many
+from canswarm_tui.engine.v2.decisions import decision_sink
+from canswarm_tui.engine.v2.etcd_client import EtcdClient
+from canswarm_tui.engine.v2.ipfs_batch import BatchArchive
+from canswarm_tui.engine.v2.kubo import KuboApi
+from canswarm_tui.engine.v2.s3_client import S3Client
+from canswarm_tui.engine.v2.s3_facts import ensure_bucket
+from canswarm_tui.engine.v2.unixfs import RAW_LIMIT
+from canswarm_tui.sandbox.binaries import ensure
+
+PLAN = CopyPlan("records", "record", "the target", window=2)
+
+
+def context(folder: Path, settings: Settings, *, journalled: bool = True) -> StepContext:
+    """A context with a journal in a new folder; not journalled: its commits do nothing."""
+    folder.mkdir(parents=True)
+    journal = Journal.open(folder / "journal.db", {"site.root": "bench"}).step("bench")
+    if not journalled:
+        journal.commit = lambda *_args, **_kwargs: None  # type: ignore[method-assign]
+    return StepContext(
+        settings, journal, Verb.RUN, 1, StopSignal(), lambda _event: None, RateLimit(), folder, folder
+    )  # fmt: skip
+
+
+def records(count: int, size: int, seed: int) -> list[Record]:
+    """Blobs of random content, sorted by hash."""
+    made = []
+    for number in range(count):
+        content = hashlib.shake_128(f"{seed}:{number}".encode()).digest(size)
+        digest = hashlib.sha256(content).digest()
+        made.append(Record(digest.hex().encode(), digest, size, content))
+    return sorted(made, key=lambda r: r.key)
+
+
+def inventory(folder: Path, scale: float) -> Iterator[Result]:
+    """Walking and hashing a content store, beside `rclone check` of it against a copy's hashes."""
+    count = int(100_000 * scale)
+    cas = folder / "cas"
+    for record in records(count, 300, 1):
+        path = blobs.blob_path(cas, record.key.decode())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        assert isinstance(record.body, bytes)
+        path.write_bytes(record.body)
+    copy_of = folder / "copy"
+    subprocess.run(["cp", "-r", str(cas), str(copy_of)], check=True)
+    rclone = [str(Path(sys.executable).parent / "rclone"), "check", str(cas), str(copy_of), "--checkers", "8", "-q"]
+
+    def peer() -> float:
+        return count / seconds(lambda: subprocess.run(rclone, check=True))
+
+    def ours() -> float:
+        return count / seconds(lambda: sum(1 for _ in blobs.inventory(cas)))
+
+    ratio, theirs, mine = median_ratio(peer, ours)
+    yield Result(
+        "inventory with full hashing / rclone check", ratio, 2.5, "×", True,
+        f"{count:,} files of 300 B: {mine:,.0f}/s beside {theirs:,.0f}/s",
+    )  # fmt: skip
+
+
+def decisions_to_etcd(folder: Path, scale: float) -> Iterator[Result]:
+    """Redis → etcd with journal, beside `etcdctl make-mirror` and the guide's own loop."""
+    count, few = int(200_000 * scale), int(6_000 * scale)
+    with server("redis", folder) as source, server("etcd", folder) as target, server("etcd", folder / "other") as other:
+        client = redis.Redis(port=source.port)
+        _fill_redis(client, count)
+        settings = Settings(etcd=EtcdSettings(endpoints=(target.endpoint,), timeout_s=30))
+        etcd = EtcdClient(settings.etcd)
+        rates = []
+        for round_ in range(3):
+            prefix = EtcdSettings(endpoints=(target.endpoint,), prefix=f"/bench/{round_}/")
+            ours = _copy_decisions(folder / f"ours-{round_}", settings, client, etcd, prefix, count, journalled=True)
+            bare = _copy_decisions(
+                folder / f"bare-{round_}", settings, client, etcd,
+                prefix.model_copy(update={"prefix": f"/bare/{round_}/"}), count, journalled=False,
+            )  # fmt: skip
+            rates.append((ours, bare))
+        mine = sorted(o for o, _ in rates)[1]
+        share = sorted(100 * max(0.0, 1 - o / b) for o, b in rates)[1]
+        mirror = _make_mirror(etcd, target.endpoint, other.endpoint, few)
+        loop = _guides_loop(client, etcd, few)
+        etcd.close()
+    detail = f"{count:,} decisions: {mine:,.0f}/s"
+    yield Result(
+        "Redis → etcd, journalled / etcdctl make-mirror",
+        mine / mirror,
+        15,
+        "×",
+        True,
+        f"{detail} beside {mirror:,.0f}/s",
+    )
+    yield Result(
+        "Redis → etcd, journalled / the guide's loop", mine / loop, 20, "×", True, f"{detail} beside {loop:,.0f}/s"
+    )
+    yield Result(
+        "the journal's share, decisions", share, 5, "%", False, "median of three pairs, with and without commits"
+    )
+
+
+def _fill_redis(client: redis.Redis, count: int) -> None:
+    pipe = client.pipeline(transaction=False)
+    for number in range(count):
+        need = hashlib.sha256(str(number).encode()).hexdigest()[:36]
+        value = {
+            "need_id": need, "proposal_id": need[::-1], "epoch": 1, "lamport": number + 1, "k_plan": 1,
+            "decider_id": "lCMGN13xVaQo/j3EOxXiGhXC1heIuDW0KKxojZakDl4=", "timestamp_ns": 1795423412870333193,
+        }  # fmt: skip
+        pipe.set(f"decide:{need}", json.dumps(value))
+        if number % 5000 == 4999:
+            pipe.execute()
+    pipe.execute()
+
+
+def _copy_decisions(
+    folder: Path, settings: Settings, client: redis.Redis, etcd: EtcdClient, prefix: EtcdSettings, count: int,
+    *, journalled: bool,
+) -> float:  # fmt: skip
+    ctx = context(folder, settings, journalled=journalled)
+
+    def work() -> None:
+        with Spool(folder) as spool:
+            decisions.scan(client, "Redis", spool)
+            good = (one.record for one in decisions.read(spool) if isinstance(one, decisions.Decision))
+            outcome = copy(good, decision_sink(etcd, prefix), ctx, PLAN)
+            assert outcome.created == count
+
+    took = seconds(work)
+    ctx.journal.close()
+    return count / took
+
+
+def _make_mirror(etcd: EtcdClient, source: str, target: str, count: int) -> float:
+    """Keys a second of `etcdctl make-mirror` into an empty cluster, told by the keys that arrive there."""
+    from canswarm_tui.engine.v2.etcd_stubs import rpc
+
+    for number in range(count):
+        etcd.write("Put", rpc.PutRequest(key=b"/mirror/%08d" % number, value=b"x" * 250))
+    there = EtcdClient(EtcdSettings(endpoints=(target,)))
+    command = [
+        str(ensure("etcdctl")),
+        "make-mirror",
+        "--endpoints",
+        source,
+        "--prefix",
+        "/mirror/",
+        target.removeprefix("http://"),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as mirror:
+        began = time.perf_counter()
+        deadline = began + 120
+        while (arrived := there.count(b"/mirror/")) < count and time.perf_counter() < deadline:
+            time.sleep(0.01)
+        took = time.perf_counter() - began
+        mirror.kill()
+    there.close()
+    assert arrived == count
+    return count / took
+
+
+def _guides_loop(client: redis.Redis, etcd: EtcdClient, count: int) -> float:
+    """The guide's migrate_consensus: KEYS, then GET and put one by one."""
+    from canswarm_tui.engine.v2.etcd_stubs import rpc
+
+    keys = [bytes(key) for key in cast("list[bytes]", client.keys("decide:*"))][:count]
+
+    def work() -> None:
+        for key in keys:
+            value = client.get(key)
+            assert isinstance(value, bytes)
+            etcd.write("Put", rpc.PutRequest(key=b"/guide/" + key[7:], value=value))
+
+    return len(keys) / seconds(work)
+
+
+def blobs_to_minio_and_ipfs(folder: Path, scale: float) -> Iterator[Result]:
+    """Files → MinIO beside single puts, MinIO → IPFS beside reading alone and beside single adds."""
+    count, few = int(10_000 * scale), max(200, int(600 * scale))
+    with server("minio", folder) as minio, server("kubo", folder) as kubo:
+        one, sixteen, ours, read, through = [], [], [], [], []
+        for round_ in range(3):
+            bucket = f"bench{round_}"
+            s3 = S3Settings(
+                endpoint=minio.endpoint, access_key=SecretStr(minio.access_key), secret_key=SecretStr(minio.secret_key),
+                bucket=bucket,
+            )  # fmt: skip
+            settings = Settings(s3=s3, ipfs=IpfsSettings(api=kubo.endpoint))
+            with S3Client(s3, 32) as client:
+                ensure_bucket(client)
+                one.append(_puts(client, records(few, 1024, 100 + round_), 1))
+                sixteen.append(_puts(client, records(few * 2, 1024, 200 + round_), 16))
+            s3 = s3.model_copy(update={"bucket": f"{bucket}-ours"})
+            with S3Client(s3, 32) as client:
+                ensure_bucket(client)
+                blobs_ = records(count, 1024, round_)
+                ctx = context(folder / f"minio-{round_}", settings)
+                ours.append(count / seconds(lambda: copy(blobs_, BlobSink(client, snowball=True), ctx, PLAN)))  # noqa: B023
+                names = [r.key for r in blobs_]
+                read.append(count / seconds(lambda: sum(1 for _ in read_many(client, names))))  # noqa: B023
+                through.append(count / seconds(lambda: _to_ipfs(client, names, settings, folder / f"ipfs-{round_}")))  # noqa: B023
+        with KuboApi(IpfsSettings(api=kubo.endpoint)) as api:
+            adds = _adds(kubo.endpoint, few)
+            car = _car(api, min(count, 5_000))
+    yield Result(
+        "files → MinIO / one PUT after another",
+        median(ours) / median(one),
+        4,
+        "×",
+        True,
+        f"1 KiB, empty bucket: {median(ours):,.0f}/s beside {median(one):,.0f}/s",
+    )
+    yield Result(
+        "files → MinIO / 16 PUTs at once",
+        median(ours) / median(sixteen),
+        1,
+        "×",
+        True,
+        f"{median(ours):,.0f}/s beside {median(sixteen):,.0f}/s",
+    )
+    yield Result(
+        "MinIO → IPFS / reading MinIO in parallel",
+        100 * median(through) / median(read),
+        80,
+        "%",
+        True,
+        f"{median(through):,.0f}/s beside {median(read):,.0f}/s",
+    )
+    yield Result(
+        "CAR import / one add after another", car / adds, 20, "×", True, f"1 KiB: {car:,.0f}/s beside {adds:,.0f}/s"
+    )
+
+
+def _puts(client: S3Client, blobs_: list[Record], workers: int) -> float:
+    def put(record: Record) -> None:
+        assert isinstance(record.body, bytes)
+        client.api.put_object(client.bucket, record.key.decode(), io.BytesIO(record.body), record.size)
+
+    def work() -> None:
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(put, blobs_))
+
+    return len(blobs_) / seconds(work)
+
+
+def _to_ipfs(client: S3Client, names: list[bytes], settings: Settings, folder: Path) -> None:
+    ctx = context(folder, settings)
+    large = folder / "large"
+    large.mkdir()
+    with KuboApi(settings.ipfs) as api:
+        found = read_many(client, names, inline_bytes=RAW_LIMIT, folder=large)
+        source = (Record(b.key, b.digest or b"", b.size, b.body or b"") for b in found)
+        copy(source, IpfsSink(api), ctx, replace(PLAN, total=len(names)))
+
+
+def _adds(api: str, count: int) -> float:
+    with httpx.Client(base_url=api, timeout=30) as client:
+        contents = [os.urandom(1024) for _ in range(count)]
+
+        def work() -> None:
+            for content in contents:
+                query = {"cid-version": "1", "raw-leaves": "true", "pin": "true"}
+                client.post("/api/v0/add", params=query, files={"file": content}).raise_for_status()
+
+        return count / seconds(work)
+
+
+def _car(api: KuboApi, count: int) -> float:
+    archive = BatchArchive.plan(records(count, 1024, 999), "bench-1")
+    return count / seconds(lambda: api.import_car(archive.pieces(), archive.size_bytes))
