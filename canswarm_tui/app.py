@@ -26,6 +26,7 @@ from canswarm_tui.engine.settings_file import load_settings
 from canswarm_tui.engine.text import shown
 from canswarm_tui.health import HealthSeen, HealthWatch
 from canswarm_tui.model import RunModel
+from canswarm_tui.screens.base import SwarmScreen
 from canswarm_tui.screens.checklist import ChecklistScreen
 from canswarm_tui.screens.quit import QuitScreen
 from canswarm_tui.theme import DARK, LIGHT, THEMES
@@ -117,9 +118,8 @@ class SwarmApp(App[int], inherit_bindings=False):
             return
         self._stale = False
         for screen in self.screen_stack:
-            redraw = getattr(screen, "redraw", None)
-            if redraw is not None and screen.is_mounted:
-                redraw()
+            if isinstance(screen, SwarmScreen) and screen.can_redraw:
+                screen.redraw()
 
     def on_health_seen(self, message: HealthSeen) -> None:
         self.model.health[message.seen.name] = message.seen
@@ -149,6 +149,7 @@ class SwarmApp(App[int], inherit_bindings=False):
         self.model.idle()
         self.model.read(elsewhere=False)
         if message.error is not None:
+            self.model.note(str(message.error))
             self.tell(str(message.error), severity="error")
         elif isinstance(message.result, dict):
             self.model.plans |= message.result

@@ -88,9 +88,10 @@ class RunModel:
         self.rates.clear()
         self.seen.clear()
         self.retries = 0
-        self.note(f"{event.verb.value} {BY_NAME[event.step].title}")
+        self.note(f"{event.verb.value} {title_of(event.step)}")
 
     def progressed(self, event: StepProgressed) -> None:
+        self.running = (event.step, event.verb)
         self.progress, self.waiting = event.progress, event.progress.waiting
         if event.progress.rate is not None:
             self.rates.append(event.progress.rate)
@@ -109,7 +110,7 @@ class RunModel:
         said = (
             event.error or (event.outcome and event.outcome.summary) or (event.verdict and event.verdict.summary) or ""
         )
-        self.note(f"{event.verb.value} {BY_NAME[event.step].title}: {event.state.value} {said}".rstrip())
+        self.note(f"{event.verb.value} {title_of(event.step)}: {event.state.value} {said}".rstrip())
 
     def idle(self) -> None:
         self.running, self.progress, self.waiting, self.stopping = None, None, "", False
@@ -165,3 +166,8 @@ class RunModel:
         return (
             verdict or outcome if record.state in (StepState.PROVED, StepState.NEEDS_ATTENTION) else outcome or verdict
         )
+
+
+def title_of(step: str) -> str:
+    """A step's title; a rollback is no step of the checklist."""
+    return BY_NAME[step].title if step in BY_NAME else step.capitalize()

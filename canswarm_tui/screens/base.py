@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, cast
 
+from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
+from textual.widgets import Static
 
 from canswarm_tui.engine.checklist import BY_NAME
 from canswarm_tui.engine.runner import has_run
@@ -25,8 +27,27 @@ class SwarmScreen(Screen[None]):
     def swarm(self) -> SwarmApp:
         return cast("SwarmApp", self.app)
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._is_mounted_whole = False
+
+    def on_mount(self) -> None:
+        """Textual calls it after the one of the screen itself."""
+        self._is_mounted_whole = True
+
+    @property
+    def can_redraw(self) -> bool:
+        """Its widgets are there: not before it is shown first, nor while it is taken away."""
+        return self._is_mounted_whole and self.query_one_optional("#head", Static) is not None
+
     def redraw(self) -> None:
         """Draw the model as it is now."""
+
+    def put(self, selector: str, text: str | Text) -> None:
+        """Show a text literally; one that is there already costs nothing on the wire."""
+        widget = self.query_one(selector, Static)
+        if widget.content != text:
+            widget.update(text)
 
     def action_back(self) -> None:
         self.app.pop_screen()

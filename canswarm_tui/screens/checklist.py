@@ -35,13 +35,15 @@ class ChecklistScreen(StepScreen):
         Binding("v", "verify_step", "Verify", id="verify-item", show=False),
         Binding("u", "undo_step", "Undo", id="undo-item", show=False),
         Binding("o", "report", "Report", id="report", tooltip="the report of the last run"),
-        Binding("d", "servers", "Servers", id="servers", tooltip="diagnostics: each server and what it says"),
+        Binding("d", "servers", "Health", id="servers", tooltip="diagnostics: each server and what it says"),
+        Binding("b", "rollback", "Rollback", id="rollback", tooltip="rollback readiness: backups, and the way back"),
         Binding("escape", "nothing", id="no-back", show=False),
     ]
 
     def __init__(self) -> None:
         super().__init__()
         self._width = 0
+        self._ran = False
 
     def compose(self) -> ComposeResult:
         yield Static(id="head", markup=False)
@@ -106,12 +108,13 @@ class ChecklistScreen(StepScreen):
                         table.update_cell(f"{group.title}:{number}", column, text)
         n = model.waiting_findings
         waits = f"   ! {n:,} finding{'s wait' if n > 1 else ' waits'} for a person" if n else ""
-        self.query_one("#head", Static).update(
-            f"CAN Swarm v1 → v2   site {shown(model.site, 40)}{waits}{self.swarm.watching}"
-        )
-        self.query_one("#live", Static).update(live_text(model))
-        self.query_one("#health", Static).update(health_text(model))
+        self.put("#head", f"CAN Swarm v1 → v2   site {shown(model.site, 40)}{waits}{self.swarm.watching}")
+        self.put("#live", live_text(model))
+        self.put("#health", health_text(model))
         self._show_said()
+        if self._ran != (model.running is not None):
+            self._ran = not self._ran
+            self.refresh_bindings()
 
     def on_data_table_row_highlighted(self) -> None:
         self._show_said()
@@ -119,6 +122,13 @@ class ChecklistScreen(StepScreen):
     def on_data_table_row_selected(self) -> None:
         """A click on the row under the cursor does what Enter does."""
         self.action_open()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's
+        """The footer shows what can be done now: stop what runs, or run."""
+        is_running = self.swarm.model.running is not None
+        if action == "stop":
+            return is_running
+        return not (is_running and action in ("run_step", "run_all"))
 
     def chosen_step(self) -> str | None:
         drawn = self._current()
@@ -142,6 +152,11 @@ class ChecklistScreen(StepScreen):
     def action_servers(self) -> None:
         self.app.push_screen(ServersScreen())
 
+    def action_rollback(self) -> None:
+        from canswarm_tui.screens.rollback import RollbackScreen
+
+        self.app.push_screen(RollbackScreen())
+
     def action_nothing(self) -> None:
         """Home has no way back."""
 
@@ -161,7 +176,7 @@ class ChecklistScreen(StepScreen):
 
     def _show_said(self) -> None:
         drawn = self._current()
-        self.query_one("#said", Static).update(shown(drawn.said, 600) if drawn is not None else "")
+        self.put("#said", shown(drawn.said, 600) if drawn is not None else "")
 
     def _to_next(self) -> None:
         row = 0

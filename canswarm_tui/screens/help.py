@@ -26,9 +26,11 @@ u      undo: remove what this run created there, after the site's name was typed
 p      in an item: what a run would do now; changes nothing
 s      stop at a safe point; r goes on
 f      findings: Tab narrows the list, a accepts with a reason, t and k resolve a conflict, w saves
-l o d  log, report, servers        F2  colours        q  quit; asks while a step runs
+l o d  log, report, health of the servers
+b      rollback readiness: the backups, and the way back to v1
+F2     colours        q  quit; asks while a step runs
 
-Going back to v1: `canswarm-tui rollback`. Every key has a command: `canswarm-tui --help`."""
+Every key has a command: `canswarm-tui --help`."""
 
 
 class HelpScreen(Screen[None]):

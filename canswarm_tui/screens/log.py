@@ -44,9 +44,11 @@ class LogScreen(SwarmScreen):
 
     def redraw(self) -> None:
         """Read what has been written since."""
+        if self.query_one_optional("#lines", Log) is None:
+            return
         lines = self.query_one("#lines", Log)
         following = "following" if lines.auto_scroll else "standing still: space follows"
-        self.query_one("#head", Static).update(f"Log   {following}   {shown(str(self.swarm.place.log))}")
+        self.put("#head", f"Log   {following}   {shown(str(self.swarm.place.log))}")
         try:
             with self.swarm.place.log.open("rb") as stream:
                 stream.seek(self._offset)

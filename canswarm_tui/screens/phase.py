@@ -77,7 +77,5 @@ class PhaseScreen(StepScreen):
         self.app.push_screen(FindingsScreen(self._step))
 
     def _put(self, selector: str, text: Text) -> None:
-        widget = self.query_one(selector, Static)
-        widget.display = bool(text)
-        if widget.content != text:
-            widget.update(text)
+        self.query_one(selector, Static).display = bool(text)
+        self.put(selector, text)

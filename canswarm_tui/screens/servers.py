@@ -66,7 +66,7 @@ class ServersScreen(SwarmScreen):
     def _show(self) -> None:
         row = self._table().cursor_row
         seen = self.swarm.model.health.get(SERVERS[row]) if 0 <= row < len(SERVERS) else None
-        self.query_one("#told", Static).update("" if seen is None else _told(seen, self.app.theme))
+        self.put("#told", "" if seen is None else _told(seen, self.app.theme))
 
 
 def _version(seen: Probe) -> str:

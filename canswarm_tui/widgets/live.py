@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from canswarm_tui.engine.checklist import BY_NAME
 from canswarm_tui.engine.probe import SERVERS
 from canswarm_tui.engine.text import bytes_text, duration_text, shown
-from canswarm_tui.model import RunModel
+from canswarm_tui.model import RunModel, title_of
 from canswarm_tui.widgets.step_facts import figure_text
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -20,7 +19,7 @@ def live_text(model: RunModel, step: str | None = None) -> str:
             return "Nothing runs. r runs or resumes this step, p says what that would do."
         return "Nothing runs. Enter opens an item, r runs it, a runs all that is pending."
     name, verb = model.running
-    title = BY_NAME[name].title if name in BY_NAME else name
+    title = title_of(name)
     head = f"{'Stopping' if model.stopping else 'Running'}: {title} ({verb.value})"
     progress = model.progress
     if progress is None:

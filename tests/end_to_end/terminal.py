@@ -53,6 +53,11 @@ class Terminal:
                 break
         raise AssertionError(f"not on the screen in time:\n{self.text()}")
 
+    def settle(self, quiet_s: float = 0.3) -> None:
+        """Read until nothing has come for so long: keys pressed while a screen is being changed are dropped."""
+        while self._read(quiet_s):
+            pass
+
     def send(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
 

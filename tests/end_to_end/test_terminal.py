@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -40,10 +41,11 @@ def run_everything(terminal: Terminal) -> None:
     """`a` asks with Cancel in focus: Tab, then Enter."""
     terminal.press("a")
     terminal.until(lambda text: "Run every pending step" in text)
+    terminal.settle()
     terminal.press("\t\r")
 
 
-def test_a_whole_migration_by_keys_only_at_80_by_24(
+def test_a_whole_migration_and_its_rollback_by_keys_only_at_80_by_24(
     new_place: Callable[..., Place], opened: Callable[[Place], Terminal]
 ) -> None:
     place = new_place("whole")
@@ -54,6 +56,15 @@ def test_a_whole_migration_by_keys_only_at_80_by_24(
     terminal.until(lambda text: "Nothing runs." in text, 180)
     terminal.press("\x1b[F")
     assert states(place)["verification"] is StepState.PROVED
+    terminal.press("bx")
+    terminal.until(lambda text: "Type the site's name" in text)
+    terminal.settle()
+    name = Path(place.environment["CANSWARM_SITE__ROOT"]).name
+    for keys in ("\t", name, "\t", "\t", "\r"):
+        terminal.press(keys)
+        terminal.settle()
+    terminal.until(lambda text: "Last rollback: proved." in text, 120)
+    assert states(place)["decisions"] is StepState.UNDONE
     terminal.press("q")
     assert terminal.wait() == 0
     assert LEAVES_ALTERNATE_SCREEN in terminal.raw

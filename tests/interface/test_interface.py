@@ -25,6 +25,7 @@ from canswarm_tui.screens.log import LogScreen
 from canswarm_tui.screens.phase import PhaseScreen
 from canswarm_tui.screens.quit import QuitScreen
 from canswarm_tui.screens.report import ReportScreen
+from canswarm_tui.screens.rollback import RollbackScreen
 from canswarm_tui.screens.servers import ServersScreen
 from canswarm_tui.theme import THEMES
 from canswarm_tui.widgets.live import live_text
@@ -57,6 +58,10 @@ def text_of(app: SwarmApp, selector: str) -> str:
 
 def state_of(app: SwarmApp, step: str) -> StepState:
     return app.model.records[step].state
+
+
+def offered(app: SwarmApp) -> set[str]:
+    return {active.binding.action for active in app.screen.active_bindings.values() if active.enabled}
 
 
 def cells(app: SwarmApp) -> dict[str, str]:
@@ -294,6 +299,46 @@ async def test_servers_are_shown_with_what_they_say_and_looked_at_again(tmp_path
         assert "7.2" in text_of(app, "#told")
 
 
+async def test_rollback_says_what_it_would_undo_last_first_and_begins_only_with_the_typed_name(tmp_path: Path) -> None:
+    app, _ = make_app(tmp_path, go=True, done=("preflight", "backup", "blobs-minio", "decisions"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("b")
+        await pilot.pause()
+        would = text_of(app, "#would")
+        assert would.index("undo Decisions") < would.index("undo Blobs: files")
+        assert "None yet" in text_of(app, "#backups")
+        await pilot.press("x", "enter")
+        await pilot.pause()
+        assert isinstance(app.screen, RollbackScreen)
+        await pilot.press("x")
+        await pilot.pause()
+        agree = app.screen.query_one("#agree", Button)
+        assert agree.disabled
+        app.screen.query_one("#typed", Input).value = "site"
+        await pilot.pause()
+        agree.press()
+        for _ in range(500):
+            await pilot.pause(0.01)
+            if app.model.lines:
+                break
+        assert "this run has no backup" in app.model.lines[-1]
+
+
+async def test_the_footer_offers_only_what_can_be_done_now(tmp_path: Path) -> None:
+    app, go = make_app(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        assert {"run_step", "run_all"} <= offered(app)
+        assert "stop" not in offered(app)
+        await pilot.press("r")
+        await until_running(app, pilot)
+        await pilot.pause()
+        assert "stop" in offered(app)
+        assert not {"run_step", "run_all"} & offered(app)
+        go.set()
+        await until_idle(app, pilot)
+
+
 async def test_an_observer_changes_nothing(tmp_path: Path) -> None:
     app, _ = make_app(tmp_path, go=True, findings=(quarantine(),))
     app.observe = True
@@ -330,7 +375,7 @@ async def test_hostile_data_is_shown_literally_on_every_screen(tmp_path: Path, s
     app.health.look = lambda name, _settings: Probe(name, HOSTILE, 1.0, {HOSTILE: HOSTILE, "version": HOSTILE})
     screens: dict[str, object] = {
         "f": FindingsScreen, "l": LogScreen, "f1": HelpScreen, "o": ReportScreen, "d": ServersScreen,
-        "enter": PhaseScreen,
+        "enter": PhaseScreen, "b": RollbackScreen,
     }  # fmt: skip
     async with app.run_test(size=size, notifications=True) as pilot:
         app.tell(HOSTILE)

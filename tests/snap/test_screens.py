@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from canswarm_tui.engine.backup.manifest import Manifest
+from canswarm_tui.engine.backup.retention import Kept
 from canswarm_tui.engine.step import Finding, Kind, Level, Progress, Verb
+from canswarm_tui.screens import rollback
 from canswarm_tui.screens.phase import PhaseScreen
 from tests.interface.fakes import make_app, quarantine
 
@@ -184,3 +188,28 @@ def test_report(
         await pilot.pause()
 
     assert snap_compare(app, terminal_size=size, run_before=open_report)
+
+
+def test_rollback_readiness(
+    snap_compare: Callable[..., bool], tmp_path: Path, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime.now(UTC)
+    monkeypatch.setattr(
+        rollback, "list_backups", lambda *_: [_backup(now), Kept(Path("kept/b"), None, "unfinished", 9)]
+    )
+    app, _ = make_app(tmp_path, done=(*DONE, "decisions"))
+
+    async def open_rollback(pilot: Pilot[int]) -> None:
+        await _settled(pilot)
+        await pilot.press("b")
+        await pilot.pause()
+
+    assert snap_compare(app, terminal_size=size, run_before=open_rollback)
+
+
+def _backup(now: datetime) -> Kept:
+    created, until = now - timedelta(hours=5, minutes=1), now + timedelta(days=29, hours=19)
+    manifest = Manifest(
+        "site", "", "1", created.isoformat(), until.isoformat(), None, (), 61, 5, 0, 2_659_772, 43, ()
+    )  # fmt: skip
+    return Kept(Path("kept/site-20261123T160000Z"), manifest, "", 3 << 20)
