@@ -33,6 +33,7 @@ from canswarm_tui.theme import DARK, LIGHT, THEMES
 
 POLL_S = 1.0
 DRAW_EVERY_S = 0.1
+DRAW_OVER_SSH_EVERY_S = 0.5
 SIGNAL_EXIT = 143
 
 
@@ -69,7 +70,8 @@ class SwarmApp(App[int], inherit_bindings=False):
         self.model.read(elsewhere=self._runs_elsewhere())
         self.push_screen(ChecklistScreen())
         self.set_interval(POLL_S, self.follow)
-        self.set_interval(DRAW_EVERY_S, self.draw)
+        over_ssh = bool(os.environ.get("SSH_CONNECTION"))
+        self.set_interval(DRAW_OVER_SSH_EVERY_S if over_ssh else DRAW_EVERY_S, self.draw)
         self.health.start()
 
     def on_unmount(self) -> None:
