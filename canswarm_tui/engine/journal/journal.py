@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 
 from canswarm_tui.engine.errors import SettingsError
@@ -277,7 +278,7 @@ class StepJournal:
         pages = batches.read_receipts(self._journal._db, self.step, after, fates)
         while True:
             with self._journal._reading():
-                page = [r for r, _ in zip(pages, range(batches.PAGE), strict=False)]
+                page = list(islice(pages, batches.PAGE))
             if not page:
                 return
             yield from page
