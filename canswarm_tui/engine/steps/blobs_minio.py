@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from canswarm_tui.engine.context import StepContext
+from canswarm_tui.engine.errors import Blocked
+from canswarm_tui.engine.journal import Receipt, ReceiptFate
 from canswarm_tui.engine.records import Record, Wanted
-from canswarm_tui.engine.step import Finding, Kind, Level, Outcome, Verdict
+from canswarm_tui.engine.step import Finding, Keep, Kind, Level, Outcome, Verdict
 from canswarm_tui.engine.steps.keyed import Findings, SetDigest, SetName, compare_keyed
 from canswarm_tui.engine.text import bytes_text, shown
 from canswarm_tui.engine.transfer import CopyPlan, Pending, copy, undo
@@ -84,11 +87,59 @@ class BlobsToMinio:
     def undo(self, ctx: StepContext) -> Outcome:
         """Delete the objects that carry this run's tags, then the bucket, if this run made it and it is empty."""
         with S3Client(ctx.settings.s3, ctx.settings.engine.workers * 2) as client:
-            outcome = undo(BlobSink(client, workers=ctx.settings.engine.workers), ctx, PLAN)
+            sink = BlobSink(client, workers=ctx.settings.engine.workers)
+            for key, former in ctx.journal.replaced():
+                _put_back(ctx, sink, key, former)
+            outcome = undo(sink, ctx, PLAN)
             if ctx.journal.fact("made_bucket") and remove_empty_bucket(client):
                 ctx.journal.set_fact("made_bucket", False)
                 ctx.say(f"removed the bucket {client.bucket}, which this run had made")
         return outcome
+
+    def resolve(self, ctx: StepContext, finding: Finding, keep: Keep) -> Outcome:
+        """Keep the object that is there, or put the site's blob over it; the former content is kept for an undo."""
+        key = bytes.fromhex(finding.details["key"])
+        digest = bytes.fromhex(key.decode())
+        if keep is Keep.TARGET:
+            ctx.journal.put_receipt(Receipt(key, digest, 0, ReceiptFate.TARGET_KEPT, "", 0))
+            return Outcome(present=1, summary=f"MinIO keeps its object {shown(key)}")
+        path = v1.blob_path(ctx.settings.site.cas_folder, key.decode())
+        content = path.read_bytes() if path.is_file() else b""
+        if hashlib.sha256(content).digest() != digest:
+            raise Blocked(
+                shown(key), "the site does not have this blob in a sound state", "restore it, then resolve again"
+            )
+        with S3Client(ctx.settings.s3) as client:
+            sink = BlobSink(client)
+            there = sink.fetch(key)
+            if there is None:
+                raise Blocked(
+                    shown(key), "MinIO holds nothing under this name any more", "run the step again: it copies it"
+                )
+            former, etag = there
+            ctx.journal.keep_replaced(key, former)
+            ctx.journal.put_receipt(Receipt(key, digest, len(content), ReceiptFate.REPLACED, "", 0))
+            if not sink.replace(key, content, etag, f"{ctx.journal.run_id}-0"):
+                ctx.journal.set_fates([key], ReceiptFate.LOST)
+                ctx.journal.forget_replaced(key)
+                raise Blocked(shown(key), "MinIO's object changed at this moment", "look at both again")
+        return Outcome(created=1, summary=f"MinIO now holds the site's blob {shown(key)}; the former content is kept")
+
+
+def _put_back(ctx: StepContext, sink: BlobSink, key: bytes, former: bytes) -> None:
+    """Undo a replacement, unless somebody has changed the object since."""
+    receipt = ctx.journal.receipt(key)
+    assert receipt is not None
+    ctx.journal.mark_write()
+    there = sink.fetch(key)
+    if (
+        there is not None
+        and hashlib.sha256(there[0]).digest() == receipt.digest
+        and sink.replace(key, former, there[1])
+    ):
+        ctx.say(f"put the former content of {shown(key)} back")
+    ctx.journal.set_fates([key], ReceiptFate.REMOVED)
+    ctx.journal.forget_replaced(key)
 
 
 def _sink(ctx: StepContext, client: S3Client) -> BlobSink:

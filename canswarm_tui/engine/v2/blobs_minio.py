@@ -83,6 +83,22 @@ class BlobSink:
             for w in batch
         ]
 
+    def fetch(self, key: bytes) -> tuple[bytes, str] | None:
+        """(whole content, ETag) of what is there now, or None; for one object that a person looks at."""
+        with self._objects.get(key.decode()) as found:
+            if found is None:
+                return None
+            seen, pieces = found
+            return b"".join(pieces), seen.etag
+
+    def replace(self, key: bytes, content: bytes, etag: str, tag: str = "") -> bool:
+        """Put `content` over the object with this ETag; only where a person decided so. False if it has changed.
+
+        With a tag it becomes an object of ours, without one it is somebody's again.
+        """
+        metadata = {TAG_HEADER: tag, SHA256_HEADER: hashlib.sha256(content).hexdigest()} if tag else {}
+        return self._objects.put_over(key.decode(), content, metadata, etag)
+
     def _write_together(self, records: Sequence[Record], tag: str) -> dict[bytes, Landed]:
         contents = {r.key: _content(r) for r in records}
         members = ((r.key.decode(), contents[r.key], _metadata(r, tag)) for r in records)

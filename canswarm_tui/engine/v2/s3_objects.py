@@ -84,6 +84,16 @@ class S3Objects:
         }  # fmt: skip
         return self._call("PUT", name, headers=headers, body=body, sha256=digest.hex(), expected=(412,)).status == 200
 
+    def put_over(self, name: str, body: bytes, metadata: Mapping[str, str], etag: str) -> bool:
+        """Replace the object that has this ETag; False, with nothing written, if another one is there by now."""
+        digest = hashlib.sha256(body)
+        headers = {
+            **_BINARY, **metadata, "Content-Length": str(len(body)), "If-Match": f'"{etag}"',
+            "x-amz-checksum-sha256": b64encode(digest.digest()).decode(),
+        }  # fmt: skip
+        answer = self._call("PUT", name, headers=headers, body=body, sha256=digest.hexdigest(), expected=(404, 412))
+        return answer.status == 200
+
     def put_snowball(self, archive: bytes, name: str) -> None:
         """Send a tar that MinIO unpacks; success means little: look at what has arrived."""
         headers = {**_BINARY, EXTRACT_HEADER: "true", "Content-Length": str(len(archive))}

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from canswarm_tui.engine.errors import ExitCode
 from canswarm_tui.engine.journal import ReceiptFate, StepState
 from canswarm_tui.engine.settings import EtcdSettings, IpfsSettings, S3Settings, Settings, SiteSettings
-from canswarm_tui.engine.step import Kind
+from canswarm_tui.engine.step import Keep, Kind
 from canswarm_tui.engine.v2.cid import Cid
 from canswarm_tui.engine.v2.kubo import KuboApi
 from canswarm_tui.engine.v2.s3_client import S3Client
@@ -66,6 +66,15 @@ def bench(
 def bucket(bench: Bench) -> Iterator[S3Client]:
     with S3Client(bench.settings.s3) as client:
         yield client
+
+
+def content(bucket: S3Client, name: str) -> bytes:
+    answer = bucket.api.get_object(bucket.bucket, name)
+    try:
+        return answer.read()
+    finally:
+        answer.close()
+        answer.release_conn()
 
 
 def names(bench: Bench) -> set[str]:
@@ -132,10 +141,26 @@ def test_an_object_with_other_content_under_a_blob_name_is_a_conflict_and_stays(
     assert bench.runner().run(["blobs-minio"]).exit_code is ExitCode.ATTENTION
     (stored,) = [f for f in bench.findings("blobs-minio") if f.wants_decision]
     assert (stored.finding.kind, stored.finding.subject) == (Kind.CONFLICT, name)
-    answer = bucket.api.get_object(bucket.bucket, name)
-    assert answer.read() == b"theirs"
-    answer.close()
-    answer.release_conn()
+    assert content(bucket, name) == b"theirs"
+
+
+@pytest.mark.parametrize("keep", list(Keep))
+def test_a_conflict_can_be_resolved_either_way_and_an_undo_puts_back_what_was_there(
+    bench: Bench, bucket: S3Client, tmp_path: Path, keep: Keep
+) -> None:
+    name = put_blob(bench.settings.site.require_root(), b"ours")
+    bucket.api.make_bucket(bucket.bucket)
+    theirs = tmp_path / "theirs"
+    theirs.write_bytes(b"theirs")
+    bucket.api.fput_object(bucket.bucket, name, str(theirs))
+    bench.runner().run(["blobs-minio"])
+    (stored,) = [f for f in bench.findings("blobs-minio") if f.wants_decision]
+    assert bench.runner().resolve(stored, keep, "operator", "because").exit_code is ExitCode.DONE
+    assert content(bucket, name) == (b"theirs" if keep is Keep.TARGET else b"ours")
+    assert bench.runner().run(["blobs-minio"]).exit_code is ExitCode.DONE
+    bench.undo("blobs-minio")
+    assert content(bucket, name) == b"theirs"
+    assert [found for found, _, _ in bucket.listed()] == [name]
 
 
 def test_an_object_that_vanishes_from_minio_is_named_and_the_next_run_brings_it_back(
