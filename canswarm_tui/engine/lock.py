@@ -10,12 +10,15 @@ import fcntl
 import hashlib
 import os
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from canswarm_tui.engine.errors import Busy, SiteUnreadable
 
+PATIENCE_S = 0.5
+"""Somebody who only looks whether a run is live holds the lock for an instant: that is no other run."""
 _REMEDY = "wait for it to end, or ask it to stop with `canswarm-tui stop`"
 
 
@@ -35,7 +38,7 @@ def hold_run(site_folder: Path, targets: Iterable[str]) -> Iterator[None]:
 def is_held(site_folder: Path) -> bool:
     """Whether a live run holds this site now."""
     try:
-        with _lock_folder(site_folder):
+        with _lock_folder(site_folder, patience_s=0.0):
             return False
     except Busy:
         return True
@@ -44,12 +47,12 @@ def is_held(site_folder: Path) -> bool:
 
 
 @contextmanager
-def _lock_folder(folder: Path) -> Iterator[None]:
+def _lock_folder(folder: Path, patience_s: float = PATIENCE_S) -> Iterator[None]:
     try:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as exc:
         raise SiteUnreadable(str(folder), f"the folder can't be opened: {exc.strerror}", "check site.root") from exc
-    with _locked(fd, f"site {folder}"):
+    with _locked(fd, f"site {folder}", patience_s):
         yield
 
 
@@ -59,17 +62,22 @@ def _lock_target(target: str) -> Iterator[None]:
     folder.mkdir(mode=0o1777, exist_ok=True)
     name = hashlib.sha256(target.encode()).hexdigest()[:24]
     fd = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    with _locked(fd, f"target {target}"):
+    with _locked(fd, f"target {target}", PATIENCE_S):
         yield
 
 
 @contextmanager
-def _locked(fd: int, subject: str) -> Iterator[None]:
+def _locked(fd: int, subject: str, patience_s: float) -> Iterator[None]:
+    deadline = time.monotonic() + patience_s
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            raise Busy(subject, "another run of canswarm-tui holds it", _REMEDY) from exc
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as exc:
+                if time.monotonic() >= deadline:
+                    raise Busy(subject, "another run of canswarm-tui holds it", _REMEDY) from exc
+                time.sleep(0.05)
         yield
     finally:
         os.close(fd)
