@@ -82,7 +82,7 @@ class BlobsToIpfs:
             for root_size in _read_back(ctx, api, spool, findings):
                 size += root_size
             verdict = compare_keyed(
-                ctx, sound_blobs(ctx, findings), spool.items(), NAME, value_text=_told, size_bytes=lambda: size
+                ctx, sound_blobs(ctx), spool.items(), NAME, value_text=_told, size_bytes=lambda: size
             )
             findings.flush()
         pinned = verdict.comparisons[0]

@@ -181,14 +181,14 @@ def _loaded(ctx: StepContext, pending: Iterable[Wanted], findings: Findings) -> 
             yield record
 
 
-def sound_blobs(ctx: StepContext, findings: Findings) -> Iterator[tuple[bytes, bytes]]:
-    """(name, digest) of every blob of the site that hashes to its name, sorted; the others become findings."""
+def sound_blobs(ctx: StepContext, findings: Findings | None = None) -> Iterator[tuple[bytes, bytes]]:
+    """(name, digest) of every blob that hashes to its name, sorted; the others become findings where wanted."""
     for found in v1.inventory(ctx.settings.site.cas_folder):
         ctx.stop.check()
-        if isinstance(found, v1.Oddity):
-            findings.add(odd(found))
-        else:
+        if isinstance(found, v1.Blob):
             yield found.name.encode(), bytes.fromhex(found.name)
+        elif findings is not None:
+            findings.add(odd(found))
 
 
 def odd(oddity: v1.Oddity) -> Finding:
