@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from canswarm_tui.engine.errors import Busy, SiteUnreadable
+from canswarm_tui.engine.errors import Busy, SettingsError, SiteUnreadable
 
 PATIENCE_S = 0.5
 """Somebody who only looks whether a run is live holds the lock for an instant: that is no other run."""
@@ -59,11 +59,33 @@ def _lock_folder(folder: Path, patience_s: float = PATIENCE_S) -> Iterator[None]
 @contextmanager
 def _lock_target(target: str) -> Iterator[None]:
     folder = Path(tempfile.gettempdir()) / "canswarm-tui-locks"
-    folder.mkdir(mode=0o1777, exist_ok=True)
     name = hashlib.sha256(target.encode()).hexdigest()[:24]
-    fd = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fd = _open_shared(folder, f"{name}.lock")
+    except OSError as exc:
+        raise SettingsError(
+            f"target {target}",
+            f"its lock in {folder} can't be opened: {exc.strerror}",
+            "let every user that migrates write to that folder and read its files, or set TMPDIR",
+        ) from exc
     with _locked(fd, f"target {target}", PATIENCE_S):
         yield
+
+
+def _open_shared(folder: Path, name: str) -> int:
+    """A lock file that any user may open again, whatever the umask of the one who makes it."""
+    if not folder.exists():
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o1777)
+    path = folder / name
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        # Without O_CREAT: Linux refuses that for another user's file in a sticky folder.
+        return os.open(path, flags)
+    except FileNotFoundError:
+        fd = os.open(path, flags | os.O_CREAT, 0o644)
+        os.fchmod(fd, 0o644)
+        return fd
 
 
 @contextmanager

@@ -195,7 +195,8 @@ class Runner:
                 raise Blocked(
                     info.title, f"{title} is {record.state.value}", f"run it first: `canswarm-tui run {need}`"
                 )
-        found = [f for need in {"preflight", *info.needs} for f in journal.findings(step=need)]
+        # Not its own: a step that runs again looks anew at what blocked it.
+        found = [f for need in {"preflight", *info.needs} - {info.name} for f in journal.findings(step=need)]
         _refuse(info, [b for b in _blockers(found) if info.name in b.details.get("blocks", info.name).split(",")])
 
     def _report(self, journal: Journal) -> None:

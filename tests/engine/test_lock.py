@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
 import pytest
 
-from canswarm_tui.engine.errors import Busy
+from canswarm_tui.engine.errors import Busy, SiteUnreadable
 from canswarm_tui.engine.lock import hold_run, is_held
 
 HOLD = """
@@ -56,3 +58,44 @@ def test_somebody_who_only_looks_keeps_no_run_from_starting(tmp_path: Path) -> N
     finally:
         done.set()
         looking.join()
+
+
+def test_two_sites_may_not_write_to_one_target_at_once(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.mkdir()
+    other.mkdir()
+    target = f"etcd {tmp_path}"
+    with hold_run(one, [target]):
+        with pytest.raises(Busy, match=f"target {target}"), hold_run(other, [f"s3 {tmp_path}", target]):
+            pass
+        with hold_run(other, [f"s3 {tmp_path}"]):
+            pass
+    with hold_run(other, [target]):
+        pass
+
+
+def test_the_lock_writes_nothing_into_the_site(tmp_path: Path) -> None:
+    with hold_run(tmp_path, []):
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_site_that_is_away_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SiteUnreadable, match=r"site\.root"), hold_run(tmp_path / "away", []):
+        pass
+    assert not is_held(tmp_path / "away")
+
+
+def test_another_user_can_lock_a_target_that_somebody_with_a_strict_umask_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = os.umask(0o077)
+    try:
+        with hold_run(tmp_path, ["etcd there"]):
+            pass
+    finally:
+        os.umask(before)
+    (folder,) = tmp_path.iterdir()
+    (file,) = folder.iterdir()
+    assert folder.stat().st_mode & 0o7777 == 0o1777
+    assert file.stat().st_mode & 0o444 == 0o444

@@ -1,0 +1,258 @@
+"""The loop over steps, driven with steps of the test's own: states, gates, findings, requests, plans and reports."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from canswarm_tui.engine.context import StepContext
+from canswarm_tui.engine.decisions_of_people import accept_finding
+from canswarm_tui.engine.errors import Blocked, Defect, EngineError, ExitCode, SettingsError, Stopped, Unreachable
+from canswarm_tui.engine.events import Event, StepEnded
+from canswarm_tui.engine.journal import FindingStatus, Journal, StepRecord, StepState, StoredFinding
+from canswarm_tui.engine.plan import plan_hash
+from canswarm_tui.engine.runner import Runner
+from canswarm_tui.engine.settings import EtcdSettings, S3Settings, Settings, SiteSettings
+from canswarm_tui.engine.step import Comparison, Finding, Kind, Level, Outcome, Verdict
+
+SECRET = "s3cr3t-of-the-test"
+HOSTILE = "<script>alert(1)</script> | **bold** `code` \x1b[31m\n# head \u202e"
+
+
+def finding(
+    subject: str = "key", *, level: Level = Level.WARNING, kind: Kind = Kind.QUARANTINE, fact: str = "a"
+) -> Finding:
+    return Finding("test.odd", level, kind, subject, "it is odd", "look at it", {"fact": fact})
+
+
+@dataclass
+class Fake:
+    """A step that does what the test sets."""
+
+    checked: tuple[Finding, ...] = ()
+    found: tuple[Finding, ...] = ()
+    verdict: Verdict = field(default_factory=lambda: Verdict((Comparison("keys", "by content", 3, 3),), 0))
+    outcome: Outcome = field(default_factory=lambda: Outcome(created=3))
+    running: Callable[[StepContext], None] = lambda _ctx: None
+    planned: tuple[str, ...] = ("3 keys",)
+
+    def plan(self, ctx: StepContext) -> tuple[str, ...]:
+        return self.planned
+
+    def check(self, ctx: StepContext) -> Iterable[Finding]:
+        return self.checked
+
+    def run(self, ctx: StepContext) -> Outcome:
+        self.running(ctx)
+        ctx.found(*self.found)
+        return self.outcome
+
+    def verify(self, ctx: StepContext) -> Verdict:
+        return self.verdict
+
+    def undo(self, ctx: StepContext) -> Outcome:
+        self.running(ctx)
+        return Outcome(removed=3)
+
+
+@dataclass
+class Bench:
+    """A runner over fakes, and its journal afterwards."""
+
+    settings: Settings
+    fakes: dict[str, Fake] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+
+    def runner(self) -> Runner:
+        steps = lambda name: self.fakes.setdefault(name, Fake())  # noqa: E731 - as the registry is given
+        return Runner(self.settings, self.events.append, steps=steps)
+
+    def journal(self) -> Journal:
+        return Journal.join(self.runner().place.journal)
+
+    def record(self, step: str) -> StepRecord:
+        journal = self.journal()
+        try:
+            return journal.records().get(step, StepRecord(step))
+        finally:
+            journal.close()
+
+    def findings(self) -> list[StoredFinding]:
+        journal = self.journal()
+        try:
+            return journal.findings(with_gone=True)
+        finally:
+            journal.close()
+
+    def accept(self, reason: str = "known") -> None:
+        journal = self.journal()
+        try:
+            for stored in journal.findings():
+                accept_finding(journal, stored.id, "somebody", reason)
+        finally:
+            journal.close()
+
+    def report(self, suffix: str) -> str:
+        return (self.runner().place.reports / f"report.{suffix}").read_text()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    (tmp_path / "site" / ".state").mkdir(parents=True)
+    name = tmp_path.name
+    return Bench(
+        Settings(
+            site=SiteSettings(root=tmp_path / "site", redis_url=f"redis://user:{SECRET}@127.0.0.1:6379/0"),
+            etcd=EtcdSettings(prefix=f"/test/{name}/", password=SecretStr(SECRET), user="somebody"),
+            s3=S3Settings(bucket="test-runner", secret_key=SecretStr(SECRET)),
+            state_dir=tmp_path / "state",
+        )
+    )
+
+
+def fail(error: BaseException) -> Callable[[StepContext], None]:
+    def running(_ctx: StepContext) -> None:
+        raise error
+
+    return running
+
+
+def test_everything_in_order_ends_proved_and_an_undo_takes_the_final_verdict_back(bench: Bench) -> None:
+    assert bench.runner().run().exit_code is ExitCode.DONE
+    assert bench.record("decisions").state is StepState.PROVED
+    assert bench.record("verification").state is StepState.PROVED
+    bench.runner().undo("decisions")
+    assert bench.record("decisions").state is StepState.UNDONE
+    assert bench.record("verification").state is StepState.NOT_STARTED
+    assert bench.record("blobs-minio").state is StepState.PROVED
+
+
+def test_a_step_is_refused_before_its_needs_and_undone_only_after_what_stands_on_it(bench: Bench) -> None:
+    with pytest.raises(Blocked, match="canswarm-tui run backup"):
+        bench.runner().run(["decisions"])
+    bench.runner().run()
+    with pytest.raises(Blocked, match="canswarm-tui undo blobs-ipfs"):
+        bench.runner().undo("blobs-minio")
+    bench.runner().undo("blobs-ipfs")
+    bench.runner().undo("blobs-minio")
+    with pytest.raises(Blocked, match="has not run yet"):
+        bench.runner().verify(["blobs-minio"])
+
+
+def test_an_unknown_step_names_the_nearest(bench: Bench) -> None:
+    with pytest.raises(SettingsError, match="did you mean decisions"):
+        bench.runner().run(["decisons"])
+
+
+@pytest.mark.parametrize(
+    ("error", "seen"),
+    [
+        (Unreachable("etcd", "no answer", "start it"), Unreachable),
+        (Stopped("run", "stopped: asked to", "go on"), Stopped),
+        (ZeroDivisionError("boom"), Defect),
+    ],
+)
+def test_an_error_is_in_journal_and_events_and_the_same_command_goes_on(
+    bench: Bench, error: Exception, seen: type[EngineError]
+) -> None:
+    bench.fakes["preflight"] = Fake(running=fail(error))
+    with pytest.raises(seen):
+        bench.runner().run(["preflight"])
+    record = bench.record("preflight")
+    assert record.state is StepState.STOPPED
+    assert record.error is not None
+    assert isinstance(bench.events[-1], StepEnded)
+    assert isinstance(bench.events[-1].error, seen)
+    del bench.fakes["preflight"]
+    assert bench.runner().run(["preflight"]).exit_code is ExitCode.DONE
+    assert bench.record("preflight").error is None
+
+
+def test_a_blocker_forbids_the_run_and_can_not_be_accepted(bench: Bench) -> None:
+    bench.fakes["preflight"] = Fake(checked=(finding(level=Level.BLOCKER, kind=Kind.CONDITION),))
+    with pytest.raises(Blocked, match="look at it"):
+        bench.runner().run()
+    assert bench.record("preflight").outcome is None
+    with pytest.raises(SettingsError, match="blocker"):
+        bench.accept()
+    bench.fakes["preflight"] = Fake()
+    assert bench.runner().run().exit_code is ExitCode.DONE
+    assert [f.status for f in bench.findings()] == [FindingStatus.GONE]
+
+
+def test_what_was_accepted_stays_so_until_its_facts_change(bench: Bench) -> None:
+    bench.fakes["preflight"] = Fake(found=(finding(),))
+    assert bench.runner().run(["preflight"]).exit_code is ExitCode.ATTENTION
+    assert bench.record("preflight").state is StepState.NEEDS_ATTENTION
+    with pytest.raises(SettingsError, match="no reason"):
+        bench.accept(" ")
+    bench.accept()
+    assert bench.runner().run(["preflight"]).exit_code is ExitCode.DONE
+    bench.fakes["preflight"] = Fake(found=(finding(fact="b"),))
+    assert bench.runner().run(["preflight"]).exit_code is ExitCode.ATTENTION
+    (stored,) = bench.findings()
+    assert (stored.status, stored.finding.details["fact"]) == (FindingStatus.OPEN, "b")
+    bench.fakes["preflight"] = Fake()
+    assert bench.runner().run(["preflight"]).exit_code is ExitCode.DONE
+
+
+def test_a_difference_that_no_finding_names_is_a_defect(bench: Bench) -> None:
+    bench.fakes["preflight"] = Fake(verdict=Verdict((Comparison("keys", "by content", 3, 2),), 1))
+    with pytest.raises(Defect, match="no finding names"):
+        bench.runner().run(["preflight"])
+
+
+def test_a_skipped_step_is_told_as_skipped_and_never_as_proved(bench: Bench) -> None:
+    bench.fakes["v1-tests"] = Fake(outcome=Outcome(skipped=True, summary="not configured"))
+    assert bench.runner().run().exit_code is ExitCode.DONE
+    assert bench.record("v1-tests").state is StepState.SKIPPED
+    assert bench.record("v1-tests").verdict is None
+
+
+def test_a_request_of_another_process_stops_the_live_run(bench: Bench) -> None:
+    def until_stopped(ctx: StepContext) -> None:
+        asking = bench.journal()
+        asking.ask("stop", {"why": "asked to by somebody"})
+        asking.close()
+        assert ctx.stop.wait(20)
+        ctx.stop.check()
+
+    bench.fakes["preflight"] = Fake(running=until_stopped)
+    with pytest.raises(Stopped, match="asked to by somebody"):
+        bench.runner().run(["preflight"])
+    del bench.fakes["preflight"]
+    assert bench.runner().run(["preflight"]).exit_code is ExitCode.DONE
+
+
+def test_a_plan_has_the_same_hash_until_what_would_be_done_changes(bench: Bench) -> None:
+    first = plan_hash(bench.settings, bench.runner().plan())
+    assert plan_hash(bench.settings, bench.runner().plan()) == first
+    bench.fakes["decisions"] = Fake(planned=("4 keys",))
+    assert plan_hash(bench.settings, bench.runner().plan()) != first
+    assert bench.record("decisions").state is StepState.NOT_STARTED
+
+
+def test_the_report_shows_hostile_data_literally_and_names_every_difference(bench: Bench) -> None:
+    named = tuple(finding(f"key-{n} {HOSTILE}", kind=Kind.DIFFERENCE, fact=HOSTILE) for n in range(20))
+    bench.fakes["preflight"] = Fake(found=named, verdict=Verdict((Comparison(HOSTILE, "by content", 20, 0),), 20))
+    assert bench.runner().run(["preflight"]).exit_code is ExitCode.ATTENTION
+    subjects = {f["subject"] for f in json.loads(bench.report("json"))["findings"]}
+    assert subjects == {f.subject for f in named}
+    for page in (bench.report("html"), bench.report("md")):
+        assert "<script" not in page.replace("\\<script", "")
+        assert "\x1b" not in page
+        assert "\u202e" not in page
+        assert all(f"key-{n} " in page.replace("\\", "") for n in range(20))
+    assert "\n# head" not in bench.report("md")
+
+
+def test_no_secret_is_in_anything_that_is_kept(bench: Bench) -> None:
+    bench.runner().run()
+    kept = [p for p in bench.runner().place.folder.rglob("*") if p.is_file()]
+    assert {"journal.db", "report.json", "report.html"} <= {p.name for p in kept}
+    assert [p.name for p in kept if SECRET.encode() in p.read_bytes()] == []
