@@ -105,7 +105,7 @@ class Place:
 
 def make_place(folder: Path, site: Path, servers: Servers) -> Place:
     """A copy of `site` in `folder`, with an etcd prefix, a bucket and a state folder of its own; Redis is shared."""
-    shutil.copytree(site, folder / "site")
+    shutil.copytree(site, folder / "site", symlinks=True)
     name = hashlib.sha256(str(folder).encode()).hexdigest()[:12]
     return Place(
         folder,
