@@ -15,13 +15,25 @@ from canswarm_tui.commands.face import Face, common, stop_on_signals
 from canswarm_tui.commands.narrator import Narrator
 from canswarm_tui.commands.views import run_view, write_summary
 from canswarm_tui.engine.checklist import STEP_NAMES, STEPS
-from canswarm_tui.engine.errors import Blocked, ExitCode, SettingsError
+from canswarm_tui.engine.errors import (
+    Blocked,
+    Busy,
+    Defect,
+    EngineError,
+    ExitCode,
+    SettingsError,
+    Stopped,
+    Unreachable,
+)
 from canswarm_tui.engine.journal import Journal
 from canswarm_tui.engine.lock import is_held
 from canswarm_tui.engine.plan import plan_hash
 from canswarm_tui.engine.runner import Runner, RunResult
 
 YES = click.option("--yes", is_flag=True, help="don't ask")
+_ENDED_WITH: Mapping[int, type[EngineError]] = {
+    error.exit_code: error for error in (SettingsError, Unreachable, Stopped, Busy, Blocked)
+}
 STEP_ARGUMENTS = click.argument("steps", nargs=-1, metavar="[STEP…]")
 
 
@@ -136,6 +148,9 @@ def _plan(face: Face, steps: tuple[str, ...]) -> tuple[Mapping[str, tuple[str, .
 
 def _detach(face: Face) -> int:
     """Start the same command in a session of its own; its narration goes to a file beside the log."""
+    folder = face.settings.site.require_root() / ".state"
+    if is_held(folder):
+        raise Busy(str(folder.parent), "another run of canswarm-tui holds this site", "see `canswarm-tui status`")
     output = face.place.folder / "detached.log"
     arguments: list[str] = [a for a in sys.argv[1:] if a != "--detach"]
     if "--yes" not in arguments:
@@ -145,11 +160,11 @@ def _detach(face: Face) -> int:
             [sys.executable, "-m", "canswarm_tui", *arguments],
             stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True,
         )  # fmt: skip
-    folder = face.settings.site.require_root() / ".state"
     while child.poll() is None and not is_held(folder):
         time.sleep(0.05)
-    if child.poll() not in (None, 0, 10):
-        raise SettingsError("run --detach", f"it ended at once with {child.poll()}", f"its words are in {output}")
+    code = child.poll()
+    if code not in (None, ExitCode.DONE, ExitCode.ATTENTION):
+        raise _ENDED_WITH.get(code, Defect)("run --detach", f"it ended at once with {code}", f"its words: {output}")
     face.write(
         f"running as process {child.pid}; follow it with `canswarm-tui status`, stop it with `canswarm-tui stop`"
     )
