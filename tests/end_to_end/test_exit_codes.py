@@ -66,6 +66,20 @@ def test_3_what_cannot_be_reached_or_refuses_us_is_named(place: Place, name: str
     assert "not-the-secret" not in told(done) + done.stdout
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("CANSWARM_ETCD__ENDPOINTS", "http://127.0.0.1:{free}"), ("CANSWARM_S3__SECRET_KEY", "not-the-secret")],
+)
+def test_what_blocked_is_looked_at_anew_once_it_is_mended(place: Place, name: str, value: str) -> None:
+    good = place.environment[name]
+    place.environment[name] = value.format(free=process.free_port())
+    place.environment["CANSWARM_ETCD__TIMEOUT_S"] = "2"
+    assert place.program("run", "preflight", "backup", "--yes").returncode == 3
+    place.environment[name] = good
+    done = place.program("run", "preflight", "backup", "--yes")
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("how", ["SIGTERM", "SIGINT", "stop"])
 def test_4_a_stop_leaves_a_run_that_goes_on(place: Place, how: str) -> None:
     running = place.start("run", "--yes")
