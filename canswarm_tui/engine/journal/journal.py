@@ -81,6 +81,9 @@ class Journal:
         journal = cls(path, connect(path), fault=fault)
         with journal._transaction("setup") as db:
             db.execute("INSERT OR IGNORE INTO setup VALUES ('run_id', ?)", (uuid.uuid4().hex[:12],))
+            if not _has_begun(db):
+                # Nothing was done yet: a setting that was wrong at the first look may be put right.
+                db.executemany("DELETE FROM setup WHERE name = ?", ((name,) for name in setup))
             for name, value in setup.items():
                 journal._pin(db, name, value)
         return journal
@@ -426,6 +429,13 @@ class StepJournal:
             " ON CONFLICT (step) DO UPDATE SET wrote_at = excluded.wrote_at",
             (self.step, StepState.RUNNING.value, now, now),
         )
+
+
+def _has_begun(db: sqlite3.Connection) -> bool:
+    """Whether anything but a preflight has been done, or was under way."""
+    done = "SELECT 1 FROM steps WHERE step <> 'preflight' AND (outcome IS NOT NULL OR wrote_at IS NOT NULL) LIMIT 1"
+    under_way = "SELECT 1 FROM batches LIMIT 1"
+    return any(db.execute(sql).fetchone() is not None for sql in (done, under_way))
 
 
 def _step_record(row: tuple[str, ...]) -> StepRecord:

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canswarm_tui.engine.errors import SettingsError
-from canswarm_tui.engine.journal import Batch, ClosedBatch, Journal, Receipt, ReceiptFate
+from canswarm_tui.engine.journal import Batch, ClosedBatch, Journal, Receipt, ReceiptFate, StepState
 from canswarm_tui.engine.journal.batches import PAGE, pack, unpack
 from canswarm_tui.engine.records import Wanted
+from canswarm_tui.engine.step import Outcome
 
 DIGEST = hashlib.sha256(b"x").digest()
 
@@ -41,9 +42,22 @@ def test_an_intent_can_be_packed_and_read_again(wanted: list[tuple[bytes, bytes,
 
 
 def test_the_journal_of_another_site_is_refused(tmp_path: Path) -> None:
-    Journal.open(tmp_path / "journal.db", {"site.root": "one"}).close()
+    journal = Journal.open(tmp_path / "journal.db", {"site.root": "one"})
+    journal.step("backup").set_state(StepState.DONE, outcome=Outcome(created=1))
+    journal.close()
     with pytest.raises(SettingsError, match=r"site\.root.*one.*two"):
         Journal.open(tmp_path / "journal.db", {"site.root": "two"})
+
+
+def test_a_setting_that_was_wrong_at_the_first_look_may_be_put_right(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path / "journal.db", {"site.root": "one", "site.redis": "typo"})
+    journal.step("preflight").set_state(StepState.NEEDS_ATTENTION, outcome=Outcome())
+    run_id = journal.run_id
+    journal.close()
+    journal = Journal.open(tmp_path / "journal.db", {"site.root": "one", "site.redis": "right"})
+    assert journal.setup()["site.redis"] == "right"
+    assert journal.run_id == run_id
+    journal.close()
 
 
 def test_a_journal_of_another_version_is_refused_and_left_alone(tmp_path: Path) -> None:
