@@ -40,18 +40,21 @@ def main() -> int:
     parser.add_argument("names", nargs="*", choices=[*ALL, []], metavar="NAME", help=", ".join(ALL))
     parser.add_argument("--quick", action="store_true", help="a tenth of the size; nothing is written into docs/")
     options = parser.parse_args()
-    known = _known()
     for name in options.names or ALL:
         print(f"{name} …", flush=True)
+        measured: dict[str, dict[str, object]] = {}
         with tempfile.TemporaryDirectory(prefix="canswarm-bench-") as folder:
             for result in ALL[name](Path(folder), QUICK if options.quick else 1.0):
                 print("  " + _line(asdict(result)), flush=True)
-                known["results"][result.name] = {
+                measured[result.name] = {
                     **asdict(result),
                     "met": result.met,
                     "measured": time.strftime("%Y-%m-%d"),
                 }
         if not options.quick:
+            # Read only now: another run may have written its own results meanwhile.
+            known = _known()
+            known["results"].update(measured)
             _write(known)
     return 0
 
