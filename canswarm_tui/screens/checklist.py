@@ -14,7 +14,7 @@ from canswarm_tui.engine.text import shown
 from canswarm_tui.model import Shown
 from canswarm_tui.screens.base import StepScreen
 from canswarm_tui.screens.confirm import ConfirmScreen
-from canswarm_tui.screens.phase import PhaseScreen
+from canswarm_tui.screens.opened import screen_of
 from canswarm_tui.screens.report import ReportScreen
 from canswarm_tui.screens.servers import ServersScreen
 from canswarm_tui.theme import style_of
@@ -137,7 +137,7 @@ class ChecklistScreen(StepScreen):
     def action_open(self) -> None:
         step = self._wanted_step()
         if step is not None:
-            self.app.push_screen(PhaseScreen(step))
+            self.app.push_screen(screen_of(step))
 
     def action_run_all(self) -> None:
         def run(agreed: bool | None) -> None:
