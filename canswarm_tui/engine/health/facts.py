@@ -1,0 +1,103 @@
+"""What diagnostics say, in a form that a screen and the command line draw alike. All values are frozen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from canswarm_tui.engine.errors import EngineError
+from canswarm_tui.engine.step import Figure, Finding
+
+
+class Condition(StrEnum):
+    """Which of these a server is in, so that nobody has to guess from an error's text."""
+
+    ANSWERS = "answers"
+    DOWN = "down"
+    """Nothing listens there, or the name is unknown."""
+    SLOW = "slow"
+    """It listens and did not answer in time."""
+    REFUSES = "refuses"
+    """It answered that we may not: wrong password, key, token or certificate."""
+    OTHER_VERSION = "another version"
+    """It answers and is not what this program knows how to read."""
+    DAMAGED = "damaged"
+    """A file is there and can't be read as what it should be."""
+    MISSING = "missing"
+    """A file, bucket, stream or bundle isn't there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A titled group of facts, such as `member etcd-1` or `repo`."""
+
+    title: str
+    facts: tuple[tuple[str, Figure], ...]
+    """Name and value in the order to be shown; a name that ends with `bytes` is a size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One close look at one backend."""
+
+    name: str
+    address: str
+    """Without secrets."""
+    took_ms: float
+    condition: Condition
+    sections: tuple[Section, ...] = ()
+    worries: tuple[Finding, ...] = ()
+    """What an operator should know: alarms, a quota that is near, unpinned blobs; each with its remedy."""
+    error: EngineError | None = None
+    """Set where the condition isn't `answers`; its `remedy` says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of a long list: keys of etcd, pins, ops of a thread."""
+
+    key: str
+    cells: tuple[str, ...]
+    """As the page's columns name them; `key` isn't repeated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a list too long to hold."""
+
+    columns: tuple[str, ...]
+    entries: tuple[Entry, ...]
+    after: str | None
+    """What `page(after=…)` takes for the next part; None at the end."""
+    total: int | None = None
+    """All entries that match, where the server tells it cheaply."""
+
+
+class Browsable(Protocol):
+    """A list that is read from a server a page at a time, searched, and whose entries can be opened."""
+
+    title: str
+
+    def page(self, *, after: str | None = None, limit: int = 200, prefix: str = "") -> Page:
+        """The entries after `after` in the list's order whose key begins with `prefix`. Raises `EngineError`."""
+        ...
+
+    def open(self, key: str) -> tuple[Section, ...]:
+        """All about one entry, compared with v1 where v1 has it. Raises `EngineError`; NotFound is a section that says so."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One guided check of the guide's troubleshooting section, done."""
+
+    symptom: str
+    looked_at: tuple[str, ...]
+    """What was asked and what it answered, a line each."""
+    verdict: str
+    """`ok`, `trouble` or `unknown`."""
+    said: str
+    remedy: str
+    command: str
+    """The equivalent shell command, to copy; no secret in it."""
