@@ -84,7 +84,10 @@ class Browsable(Protocol):
         ...
 
     def open(self, key: str) -> tuple[Section, ...]:
-        """All about one entry, compared with v1 where v1 has it. Raises `EngineError`; NotFound is a section that says so."""
+        """All about one entry, compared with v1 where v1 has it.
+
+        A key that is not there gives a section that says so. Raises `EngineError`.
+        """
         ...
 
 
