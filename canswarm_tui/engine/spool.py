@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -14,6 +15,8 @@ from typing import Final, Self
 from canswarm_tui.engine.sqlite import sqlite_errors, temporary_database, temporary_subject
 
 _PAGE: Final = 1000
+_ROWS: Final = 100
+"""Pairs in one statement: faster than one each, and other threads run meanwhile."""
 
 
 class Spool:
@@ -25,7 +28,7 @@ class Spool:
         self._name = temporary_subject(folder)
         with sqlite_errors(self._name):
             self._db = temporary_database(folder)
-            self._db.execute("CREATE TABLE entry (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID")
+            self._db.execute("CREATE TABLE entry (key BLOB PRIMARY KEY, value BLOB NOT NULL)")
 
     def __enter__(self) -> Self:
         return self
@@ -46,7 +49,10 @@ class Spool:
         with self._lock, sqlite_errors(self._name):
             before = self._db.total_changes
             self._db.execute("BEGIN")
-            self._db.executemany("INSERT OR IGNORE INTO entry VALUES (?, ?)", batch)
+            for at in range(0, len(batch), _ROWS):
+                rows = batch[at : at + _ROWS]
+                marks = ",".join(["(?, ?)"] * len(rows))
+                self._db.execute(f"INSERT OR IGNORE INTO entry VALUES {marks}", tuple(chain.from_iterable(rows)))
             self._db.execute("COMMIT")
             return self._db.total_changes - before
 

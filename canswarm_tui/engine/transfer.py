@@ -21,8 +21,6 @@ from canswarm_tui.engine.retry import RetryPolicy
 from canswarm_tui.engine.step import Finding, Kind, Level, Outcome, Progress
 from canswarm_tui.engine.text import shown
 
-_RECEIPT_FATE = {Fate.CREATED: ReceiptFate.CREATED, Fate.PRESENT: ReceiptFate.PRESENT}
-
 
 @dataclass(frozen=True, slots=True)
 class CopyPlan:
@@ -49,6 +47,13 @@ class _Totals:
     conflicts: int = 0
     size_bytes: int = 0
     meter: Meter = field(default_factory=Meter)
+
+    def count_created(self, receipts: Sequence[Receipt]) -> int:
+        """Count what of them this run created; returns how many that were."""
+        sizes = [r.size for r in receipts if r.fate is ReceiptFate.CREATED]
+        self.created += len(sizes)
+        self.size_bytes += sum(sizes)
+        return len(sizes)
 
     @property
     def unchanged(self) -> int:
@@ -119,7 +124,7 @@ class _Window:
 
     def _intent(self, records: list[Record]) -> Batch:
         number, self._number = self._number, self._number + 1
-        wanted = tuple(Wanted(r.key, r.digest, r.size) for r in records)
+        wanted = tuple(Wanted(key, digest, size) for key, digest, size, _ in records)
         return Batch(number, f"{self._ctx.journal.run_id}-{number}", wanted)
 
     def _landed(self, until: int) -> list[_Arrived]:
@@ -217,23 +222,21 @@ def _settle_open(sink: Sink, ctx: StepContext, plan: CopyPlan, totals: _Totals) 
     for batch in ctx.journal.open_batches():
         ctx.stop.check()
         landed = ctx.retry.call(lambda b=batch: sink.settle(b.wanted, b.tag))  # type: ignore[misc]
-        here = [one for one in landed if one.fate in (Fate.CREATED, Fate.PRESENT)]
-        ctx.say(f"batch {batch.number} was interrupted: {len(here):,} of {len(landed):,} {plan.noun} had arrived")
-        receipts = tuple(_receipts(batch, here))
+        receipts = _receipts(batch, landed)
+        ctx.say(f"batch {batch.number} was interrupted: {len(receipts):,} of {len(landed):,} {plan.noun} had arrived")
         ctx.journal.commit(closed=[ClosedBatch(batch.number, receipts)])
-        totals.created += sum(r.fate is ReceiptFate.CREATED for r in receipts)
-        totals.size_bytes += sum(r.size for r in receipts if r.fate is ReceiptFate.CREATED)
         # What was settled meets its receipt again when the source is read: don't count it twice.
-        totals.met -= sum(r.fate is ReceiptFate.CREATED for r in receipts)
+        totals.met -= totals.count_created(receipts)
 
 
-def _receipts(batch: Batch, landed: Iterable[Landed]) -> Iterator[Receipt]:
-    wanted = {w.key: w for w in batch.wanted}
-    for one in landed:
-        fate = _RECEIPT_FATE.get(one.fate)
-        if fate is not None:
-            w = wanted[one.key]
-            yield Receipt(w.key, w.digest, w.size, fate, one.where, batch.number)
+def _receipts(batch: Batch, landed: Sequence[Landed]) -> tuple[Receipt, ...]:
+    """One for each record of the batch that is at the target; `landed` is in the batch's order."""
+    number, created, present = batch.number, ReceiptFate.CREATED, ReceiptFate.PRESENT
+    return tuple(
+        Receipt(key, digest, size, created if one.fate is Fate.CREATED else present, one.where, number)
+        for (key, digest, size), one in zip(batch.wanted, landed, strict=True)
+        if one.fate is Fate.CREATED or one.fate is Fate.PRESENT
+    )
 
 
 def _commit(
@@ -246,19 +249,22 @@ def _commit(
     closed = []
     conflicts: list[Finding] = []
     for batch, records, ones in landed:
-        receipts = tuple(_receipts(batch, ones))
+        receipts = _receipts(batch, ones)
         closed.append(ClosedBatch(batch.number, receipts))
-        totals.created += sum(r.fate is ReceiptFate.CREATED for r in receipts)
-        totals.present += sum(r.fate is ReceiptFate.PRESENT for r in receipts)
-        totals.size_bytes += sum(r.size for r in receipts if r.fate is ReceiptFate.CREATED)
-        conflicts += [
-            _conflict(plan, record, one) for record, one in zip(records, ones, strict=True) if one.fate is Fate.CONFLICT
-        ]
-        if any(one.fate is Fate.ABSENT for one in ones):
-            raise Defect(plan.target, "a batch was acknowledged with records still absent", "report this with the log")
+        totals.present += len(receipts) - totals.count_created(receipts)
+        if len(receipts) < len(ones):
+            conflicts += _conflicts(plan, records, ones)
     ctx.journal.commit(opened=opened, closed=closed)
     totals.conflicts += len(conflicts)
     ctx.found(*conflicts)
+
+
+def _conflicts(plan: CopyPlan, records: Sequence[Record], landed: Sequence[Landed]) -> Iterator[Finding]:
+    for record, one in zip(records, landed, strict=True):
+        if one.fate is Fate.ABSENT:
+            raise Defect(plan.target, "a batch was acknowledged with records still absent", "report this with the log")
+        if one.fate is Fate.CONFLICT:
+            yield _conflict(plan, record, one)
 
 
 def _conflict(plan: CopyPlan, record: Record, one: Landed) -> Finding:

@@ -11,6 +11,8 @@ from pathlib import Path
 from canswarm_tui.engine.errors import NoSpace, SettingsError, SiteUnreadable, Unreachable
 
 SCHEMA_VERSION = 1
+_CHECKPOINT_PAGES = 8000
+"""32 MB of log between checkpoints: receipts come in key order, so a page is brought over once and not eight times."""
 
 _TABLES = """
 -- what this journal is about; `pin:` rows hold what a target was when it was first used, without secrets
@@ -109,6 +111,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
         if not read_only:
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=FULL")
+            db.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version == 0 and not read_only:
             _create(db)

@@ -20,7 +20,7 @@ from canswarm_tui.engine.v1.envelope import Json, parse_json
 from canswarm_tui.engine.v1.redis_client import redis_errors
 
 PREFIX: Final = b"decide:"
-_SCAN_COUNT: Final = 1000
+_SCAN_COUNT: Final = 2000
 _HEADER: Final = 8
 """A spool entry is: time to live in ms + 1 or 0 for none (8 bytes), `v` or `t`, then the value or the type's name."""
 _SHOWN_BYTES: Final = 4096

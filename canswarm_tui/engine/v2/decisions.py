@@ -37,6 +37,8 @@ EXISTING_SHOWN_BYTES = 4096
 _KEYS_A_TXN = MAX_TXN_OPS - 2
 _TXN_BYTES = 1_550_000
 _FENCE_TTL_S = 3600
+_Slot = tuple[Message, Message, Message]
+"""What of a nested transaction changes from key to key: the comparison, the put (also its value), the read."""
 _TAG = re.compile(r"[a-z0-9-]{1,64}")
 
 
@@ -59,7 +61,7 @@ class EtcdSink:
         fence_revision = 0 if fence is None else fence.mod_revision
         chunks = list(_chunks(bodies.items(), len(self.prefix)))
         existing: dict[bytes, Entry] = {}
-        answers = self._client.transact(self._creation(chunk, tag, fence_revision) for chunk in chunks)
+        answers = self._client.transact(self._creations(chunks, tag, fence_revision))
         for chunk, answer in zip(chunks, answers, strict=True):
             if not answer.succeeded:
                 raise Busy(f"batch {tag}", "another run has taken it over", "wait for that run, or stop it")
@@ -132,16 +134,23 @@ class EtcdSink:
     def _keys(self, batch: Iterable[Wanted]) -> list[bytes]:
         return [self.prefix + wanted.key for wanted in batch]
 
-    def _creation(self, chunk: Mapping[bytes, bytes], tag: str, fence_revision: int) -> Message:
-        # The marker's name is new each time: a batch that is written again must not lose what it did before.
-        marker = _created_prefix(tag) + secrets.token_hex(8).encode()
-        txn = rpc.TxnRequest(
-            compare=[_compare(_fence_key(tag), rpc.Compare.MOD, mod_revision=fence_revision), _absent(marker)],
-            success=[rpc.RequestOp(request_put=rpc.PutRequest(key=marker))],
-        )
-        for key, body in chunk.items():
-            _add_creation(txn.success, self.prefix + key, body)
-        return txn
+    def _creations(self, chunks: Iterable[Mapping[bytes, bytes]], tag: str, fence_revision: int) -> Iterator[Message]:
+        """One message, filled anew for each chunk: making it takes four times as long, where a copy spends its time."""
+        fence = _compare(_fence_key(tag), rpc.Compare.MOD, mod_revision=fence_revision)
+        txn, slots = rpc.TxnRequest(), list[_Slot]()
+        for chunk in chunks:
+            if len(chunk) != len(slots):
+                txn = rpc.TxnRequest(success=[rpc.RequestOp(request_put=rpc.PutRequest())])
+                slots = [_add_creation(txn.success) for _ in chunk]
+            # The marker's name is new each time: a batch that is written again must not lose what it did before.
+            marker = _created_prefix(tag) + secrets.token_hex(8).encode()
+            txn.success[0].request_put.key = marker
+            del txn.compare[:]
+            txn.compare.extend((fence, _absent(marker)))
+            for (absent, put, there), (key, body) in zip(slots, chunk.items(), strict=True):
+                absent.key = put.key = there.key = self.prefix + key
+                put.value = body
+            yield txn
 
     def _markers(self, tag: str) -> frozenset[int]:
         """The revisions at which batch `tag` created something."""
@@ -238,16 +247,13 @@ def _absent(key: bytes) -> Message:
     return _compare(key, rpc.Compare.VERSION, version=0)
 
 
-def _add_creation(ops: Message, key: bytes, body: bytes) -> None:
-    """Append `if key is absent, put it, else read it`."""
-    # Filled in place: four times as fast as nested constructors, and this is where a copy spends its time.
+def _add_creation(ops: Message) -> _Slot:
+    """Append `if a key is absent, put it, else read it`; returns the three messages that name the key."""
     txn = ops.add().request_txn
     absent = txn.compare.add()
-    absent.key, absent.version = key, 0
+    absent.version = 0
     absent.target, absent.result = rpc.Compare.VERSION, rpc.Compare.EQUAL
-    put = txn.success.add().request_put
-    put.key, put.value = key, body
-    txn.failure.add().request_range.key = key
+    return absent, txn.success.add().request_put, txn.failure.add().request_range
 
 
 def _left_alone(chunk: Mapping[bytes, bytes], answer: Message) -> dict[bytes, Entry]:

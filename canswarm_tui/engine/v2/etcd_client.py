@@ -96,6 +96,7 @@ class EtcdClient:
     def transact(self, requests: Iterable[Message]) -> Iterator[Message]:
         """The answers to transactions, in order, some of them on their way at once; built only when their turn comes.
 
+        The same message may be given again and again, filled anew: it is made into bytes when it is taken.
         After an error the effect of all that were not yet answered is unknown.
         """
         connection = self._trusted()
@@ -103,11 +104,11 @@ class EtcdClient:
         source = iter(requests)
         try:
             for request in islice(source, IN_FLIGHT):
-                waiting.append(connection.start("Txn", request))
+                waiting.append(connection.start_txn(request))
             while waiting:
                 answer = waiting.popleft().result()
                 for request in islice(source, 1):
-                    waiting.append(connection.start("Txn", request))
+                    waiting.append(connection.start_txn(request))
                 yield answer
         except Unreachable:
             self._doubt(connection)

@@ -34,6 +34,7 @@ _CHANNEL_OPTIONS = (
     # Trying again is the transfer's business, which shows it.
     ("grpc.enable_retries", 0),
 )
+_PACKED_TXN = "Txn, packed"
 Metadata = tuple[tuple[str, str], ...]
 
 
@@ -76,12 +77,12 @@ class Connection:
         except TokenExpired:
             return self._call(method, request, self._log_in(metadata))
 
-    def start(self, method: str, request: Message) -> PendingCall:
-        """The same without waiting."""
-        metadata = self._log_in(None)
+    def start_txn(self, request: Message) -> PendingCall:
+        """A transaction whose answer is waited for later; `request` may be filled anew as soon as this returns."""
+        metadata, packed = self._log_in(None), request.SerializeToString()
         with translated(self.url):
-            future = self._methods[method].future(request, self._settings.timeout_s, metadata=metadata)
-        return PendingCall(self, future, lambda: self._call(method, request, self._log_in(metadata)))
+            future = self._methods[_PACKED_TXN].future(packed, self._settings.timeout_s, metadata=metadata)
+        return PendingCall(self, future, lambda: self._call(_PACKED_TXN, packed, self._log_in(metadata)))
 
     def close(self) -> None:
         self._client.close()
@@ -156,6 +157,8 @@ def _methods(channel: Any) -> dict[str, Any]:
     return {
         "Range": kv.Range,
         "Txn": kv.Txn,
+        # Without a serializer gRPC sends the bytes that it is given.
+        _PACKED_TXN: channel.unary_unary("/etcdserverpb.KV/Txn", response_deserializer=rpc.TxnResponse.FromString),
         "DeleteRange": kv.DeleteRange,
         "Put": kv.Put,
         "LeaseGrant": rpc.LeaseStub(channel).LeaseGrant,

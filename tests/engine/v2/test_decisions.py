@@ -114,7 +114,7 @@ def test_what_a_lost_acknowledgement_created_is_ours_also_for_the_next_write(sin
 
 
 def test_a_transaction_that_arrives_after_settling_does_nothing(client: EtcdClient, sink: EtcdSink, tag: str) -> None:
-    late = sink._creation({b"k": b"value"}, tag, 0)
+    [late] = sink._creations([{b"k": b"value"}], tag, 0)
     assert fates(sink.settle(wanted([record("k")]), tag)) == [Fate.ABSENT]
     [answer] = client.transact([late])
     assert not answer.succeeded
