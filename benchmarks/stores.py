@@ -102,7 +102,7 @@ def decisions_to_etcd(folder: Path, scale: float) -> Iterator[Result]:
     mirrors, loops = [], []
     with server("redis", folder) as source:
         client = redis.Redis(port=source.port)
-        _fill_redis(client, count)
+        fill_redis(client, count)
         for round_ in range(3):
             place = folder / f"round-{round_}"
             with server("etcd", place) as target, server("etcd", place / "other") as other:
@@ -145,7 +145,8 @@ def _journal_share(noun: str, ours: list[float], bare: list[float]) -> Result:
     )  # fmt: skip
 
 
-def _fill_redis(client: redis.Redis, count: int) -> None:
+def fill_redis(client: redis.Redis, count: int) -> None:
+    """That many decisions as v1 writes them."""
     pipe = client.pipeline(transaction=False)
     for number in range(count):
         need = hashlib.sha256(str(number).encode()).hexdigest()[:36]

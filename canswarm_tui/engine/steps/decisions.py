@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 
 import redis
 
 from canswarm_tui.engine.context import StepContext
 from canswarm_tui.engine.errors import Blocked, EngineError
 from canswarm_tui.engine.journal import Receipt, ReceiptFate
-from canswarm_tui.engine.records import Record
+from canswarm_tui.engine.records import Record, Wanted
 from canswarm_tui.engine.spool import Spool
 from canswarm_tui.engine.step import Finding, Keep, Kind, Level, Outcome, Progress, Verdict
 from canswarm_tui.engine.steps.keyed import Findings, SetDigest, SetName, compare_keyed
 from canswarm_tui.engine.text import duration_text, shown
-from canswarm_tui.engine.transfer import CopyPlan, copy, undo
+from canswarm_tui.engine.transfer import CopyPlan, Pending, copy, undo
 from canswarm_tui.engine.v1 import decisions as v1
 from canswarm_tui.engine.v1.redis_client import connect_redis, redis_address, redis_errors
 from canswarm_tui.engine.v2.decisions import EtcdSink, decision_sink, fits
@@ -25,21 +26,27 @@ from canswarm_tui.engine.v2.etcd_facts import read_facts
 
 NAME = SetName("decisions", "decision", "etcd", "by content")
 PLAN = CopyPlan("decisions", "decision", "etcd", window=2)
+MOVED_NAMED = 100
+"""Decisions that moved meanwhile are named up to this number; that there are more is said too."""
 
 
 class Decisions:
     """Source: every `decide:*` key of v1's Redis database; target: etcd under the prefix."""
 
     def plan(self, ctx: StepContext) -> tuple[str, ...]:
-        digest, pending, bad = SetDigest(), 0, 0
-        receipts = {r.key: r.digest for r in ctx.journal.receipts()}
-        with _scanned(ctx) as spool:
+        digest, bad = SetDigest(), 0
+
+        def wanted(spool: Spool) -> Iterator[Wanted]:
+            nonlocal bad
             for one in v1.read(spool):
                 if isinstance(one, v1.BadDecision):
                     bad += 1
                     continue
                 digest.add(one.record.key, one.record.digest, one.record.size)
-                pending += receipts.get(one.record.key) != one.record.digest
+                yield Wanted(one.record.key, one.record.digest, one.record.size)
+
+        with _scanned(ctx) as spool:
+            pending = sum(1 for _ in Pending(wanted(spool), ctx.journal))
         where = f"etcd {', '.join(ctx.settings.etcd.endpoints)} under {ctx.settings.etcd.prefix}"
         lines = [
             f"create {pending:,} of {digest.records:,} decisions in {where}, only where the key is absent",
@@ -196,8 +203,10 @@ def _expires(decision: v1.Decision) -> Finding:
 def _look_again(ctx: StepContext, before: Spool) -> None:
     """A second scan: what moved meanwhile was written by somebody."""
     with _scanned(ctx) as after:
-        moved = list(v1.moved(before, after))
-    for one in moved[:100]:
+        moved = list(islice(v1.moved(before, after), MOVED_NAMED + 1))
+    if len(moved) > MOVED_NAMED:
+        ctx.say(f"more than {MOVED_NAMED} decisions moved while the step ran: the first {MOVED_NAMED} are named")
+    for one in moved[:MOVED_NAMED]:
         ctx.found(
             Finding(
                 "decision.moved", Level.WARNING, Kind.CONDITION, shown(one.name),
