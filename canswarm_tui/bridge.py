@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
 
 from textual.message import Message
@@ -16,7 +16,8 @@ from canswarm_tui.engine.errors import Defect, EngineError
 from canswarm_tui.engine.events import Event, FindingSeen, Retrying, Said, StepEnded, StepProgressed, StepStarted
 from canswarm_tui.engine.live import write_live
 from canswarm_tui.engine.place import place_of
-from canswarm_tui.engine.runner import Runner, RunResult
+from canswarm_tui.engine.rate import RateLimit
+from canswarm_tui.engine.runner import Runner, RunResult, limit_of
 from canswarm_tui.engine.settings import Settings
 from canswarm_tui.engine.stop import StopSignal
 
@@ -61,12 +62,15 @@ class EngineThread:
     settings: Settings
     post: Callable[[Message], bool]
     stop_signal: StopSignal | None = None
+    limit: RateLimit = field(init=False)
+    """One for all work of this thread: what was turned stays turned."""
     _thread: threading.Thread | None = None
     _next_live: float = 0.0
 
     def __post_init__(self) -> None:
         # Child processes need the tracker, and it can't start once Textual has taken standard error away.
         resource_tracker.ensure_running()
+        self.limit = limit_of(self.settings)
 
     @property
     def busy(self) -> bool:
@@ -77,6 +81,7 @@ class EngineThread:
         assert not self.busy
         stop = self.stop_signal = StopSignal()
         runner = Runner(self.settings, self._emit, stop)
+        runner.limit = self.limit
         self._thread = threading.Thread(target=self._run, args=(runner, work), name="engine")
         self._thread.start()
 

@@ -20,6 +20,7 @@ _COMMANDS = {
     "backup": ("work", "backup", "back up the site and prove the restore"),
     "run": ("work", "run_", "run every pending step, or the named ones"),
     "stop": ("work", "stop", "ask the live run to stop at a safe point"),
+    "rate": ("work", "rate_", "turn the rate limit of the live run"),
     "verify": ("work", "verify", "read the targets back and compare everything"),
     "undo": ("work", "undo", "remove what this run created in one step"),
     "status": ("look", "status", "where every step stands"),

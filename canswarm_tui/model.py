@@ -75,7 +75,8 @@ class RunModel:
     def _follow(self, live: dict[str, object] | None) -> None:
         if live is None:
             return
-        names = ("doing", "done", "total", "done_bytes", "total_bytes", "rate", "eta_s", "waiting", "figures")
+        names = ("doing", "done", "total", "done_bytes", "total_bytes", "rate", "eta_s", "waiting", "figures",
+                 "limit_records_s")  # fmt: skip
         try:
             self.progress = Progress(**{name: live[name] for name in names})  # type: ignore[arg-type]
             self.running = (str(live["step"]), Verb(str(live["verb"])))

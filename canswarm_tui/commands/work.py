@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -28,8 +29,28 @@ from canswarm_tui.engine.errors import (
 from canswarm_tui.engine.journal import Journal
 from canswarm_tui.engine.lock import is_held
 from canswarm_tui.engine.plan import plan_hash
+from canswarm_tui.engine.rate import limit_text, read_limit
 from canswarm_tui.engine.runner import Runner, RunResult
 
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A limit that was given: records a second, or None for none."""
+
+    records_s: float | None
+
+
+class _RateType(click.ParamType[Rate]):
+    name = "rate"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Rate:
+        try:
+            return value if isinstance(value, Rate) else Rate(read_limit(str(value)))
+        except ValueError as exc:
+            self.fail(str(exc), param, ctx)
+
+
+RATE = _RateType()
 YES = click.option("--yes", is_flag=True, help="don't ask")
 _ENDED_WITH: Mapping[int, type[EngineError]] = {
     error.exit_code: error for error in (SettingsError, Unreachable, Stopped, Busy, Blocked)
@@ -72,9 +93,12 @@ def backup(face: Face, yes: bool) -> int:
 @STEP_ARGUMENTS
 @YES
 @click.option("--plan", "plan_digest", metavar="HASH", help="refuse to run anything but the plan with this hash")
+@click.option("--rate", type=RATE, default=None, metavar="N", help="copy at most N records a second; off: no limit")
 @click.option("--detach", is_flag=True, help="go on in the background, also after the terminal has gone")
 @common
-def run_(face: Face, steps: tuple[str, ...], yes: bool, plan_digest: str | None, detach: bool) -> int:
+def run_(
+    face: Face, steps: tuple[str, ...], yes: bool, plan_digest: str | None, rate: Rate | None, detach: bool
+) -> int:
     """Run every pending step from preflight to final verification, or the named ones. Resumes; never undoes."""
     what = ", ".join(steps) if steps else "every pending step"
     face.confirm(f"Run {what} for the site {face.settings.site.require_root()}?", yes=yes)
@@ -86,7 +110,31 @@ def run_(face: Face, steps: tuple[str, ...], yes: bool, plan_digest: str | None,
             )
     if detach:
         return _detach(face)
-    return _work(face, lambda runner: runner.run(steps))
+
+    def work(runner: Runner) -> RunResult:
+        if rate is not None:
+            runner.limit.turn(rate.records_s, runner.limit.bytes_s)
+        return runner.run(steps)
+
+    return _work(face, work)
+
+
+@click.command("rate")
+@click.argument("limit", type=RATE, metavar="N|off")
+@common
+def rate_(face: Face, limit: Rate) -> int:
+    """Ask the live run of this site to copy at most N records a second from now on, or as fast as it can."""
+    if not is_held(face.settings.site.require_root() / ".state"):
+        raise SettingsError(
+            "rate", "nothing runs for this site", "give the limit to the run: `canswarm-tui run --rate N`"
+        )
+    asking = Journal.join(face.place.journal)
+    try:
+        asking.ask("rate", {"records_s": limit.records_s, "who": getpass.getuser()})
+    finally:
+        asking.close()
+    face.write(f"the live run is asked for {limit_text(limit.records_s)}")
+    return face.answer(ExitCode.DONE, {"records_s": limit.records_s})
 
 
 @click.command()

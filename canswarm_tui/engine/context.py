@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from canswarm_tui.engine.errors import EngineError
@@ -72,7 +72,8 @@ class StepContext:
     def progress(self, progress: Progress, *, now: bool = False) -> None:
         """Say how far it is; all but about ten a second are dropped, unless `now`."""
         if now or self._throttle.passes():
-            self.emit(StepProgressed(self.step, self.verb, progress))
+            limited = replace(progress, limit_records_s=self.limit.records_s)
+            self.emit(StepProgressed(self.step, self.verb, limited))
 
     def found(self, *findings: Finding) -> None:
         """Record findings durably, then tell."""

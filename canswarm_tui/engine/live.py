@@ -24,7 +24,7 @@ def write_live(path: Path, step: str, verb: Verb, progress: Progress) -> None:
     """Replaced whole, so that no reader sees half of it. Raises `OSError`."""
     facts: dict[str, Any] = {"step": step, "verb": verb.value, "at": time.time(), "pid": os.getpid()}
     facts |= {name: getattr(progress, name) for name in ("doing", "done", "total", "done_bytes", "total_bytes")}
-    facts |= {"rate": progress.rate, "eta_s": progress.eta_s, "waiting": progress.waiting}
+    facts |= {name: getattr(progress, name) for name in ("rate", "eta_s", "waiting", "limit_records_s")}
     facts["figures"] = dict(progress.figures)
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(facts))

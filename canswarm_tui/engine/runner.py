@@ -15,11 +15,11 @@ from canswarm_tui.engine.checklist import BY_NAME, STEP_NAMES, STEPS, StepInfo
 from canswarm_tui.engine.context import StepContext
 from canswarm_tui.engine.decisions_of_people import require_conflict
 from canswarm_tui.engine.errors import Blocked, Defect, EngineError, ExitCode, SettingsError, Unreachable
-from canswarm_tui.engine.events import Emit, StepEnded, StepStarted
+from canswarm_tui.engine.events import Emit, Said, StepEnded, StepStarted
 from canswarm_tui.engine.journal import FindingStatus, Journal, StepRecord, StepState, StoredFinding
 from canswarm_tui.engine.lock import hold_run
 from canswarm_tui.engine.place import place_of, site_identity, target_addresses
-from canswarm_tui.engine.rate import RateLimit
+from canswarm_tui.engine.rate import RateLimit, limit_text
 from canswarm_tui.engine.report import write_report
 from canswarm_tui.engine.settings import Settings
 from canswarm_tui.engine.step import Finding, Keep, Level, Outcome, Resolver, Step, Verb, Verdict
@@ -54,9 +54,7 @@ class Runner:
     limit: RateLimit = field(init=False)
 
     def __post_init__(self) -> None:
-        engine = self.settings.engine
-        mib_s = engine.rate_limit_mib_s
-        self.limit = RateLimit(engine.rate_limit_records_s, None if mib_s is None else mib_s * 2**20)
+        self.limit = limit_of(self.settings)
         self.place = place_of(self.settings)
 
     def run(self, names: Sequence[str] = ()) -> RunResult:
@@ -237,11 +235,16 @@ class Runner:
         if what == "stop":
             self.stop.set(str(data.get("why", "asked to")))
         elif what == "rate":
-            records_s, bytes_s = data.get("records_s"), data.get("bytes_s")
-            self.limit.turn(
-                float(records_s) if isinstance(records_s, int | float) else None,
-                float(bytes_s) if isinstance(bytes_s, int | float) else None,
-            )
+            self._turn(data)
+
+    def _turn(self, data: Mapping[str, object]) -> None:
+        """Set the bounds that are named; the other one stays."""
+        bounds = {"records_s": self.limit.records_s, "bytes_s": self.limit.bytes_s}
+        for name in bounds:
+            value = data.get(name, bounds[name])
+            bounds[name] = float(value) if isinstance(value, int | float) and value > 0 else None
+        self.limit.turn(**bounds)
+        self.emit(Said("run", f"{limit_text(bounds['records_s'])}, as {data.get('who', 'another process')} asked"))
 
     @contextmanager
     def _context(
@@ -293,6 +296,12 @@ class Runner:
         except EngineError:
             log.exception("the end could not be journalled")
         self.emit(StepEnded(ctx.step, ctx.verb, StepState.STOPPED, error=error))
+
+
+def limit_of(settings: Settings) -> RateLimit:
+    """The rate limit that the settings ask for."""
+    mib_s = settings.engine.rate_limit_mib_s
+    return RateLimit(settings.engine.rate_limit_records_s, None if mib_s is None else mib_s * 2**20)
 
 
 def _forget_final_verdict(journal: Journal, info: StepInfo) -> None:

@@ -86,6 +86,8 @@ class Progress:
     waiting: str = ""
     """Why nothing moves at the moment; empty when it does."""
     figures: Mapping[str, Figure] = field(default_factory=dict)
+    limit_records_s: float | None = None
+    """The rate limit as it is now, in records a second; None: no limit. Filled in by the context."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,7 @@ class _Window:
                 landed = self._landed(until=self._plan.window - 1)
                 batch = self._intent(records)
                 self._close(landed, opened=(batch,))
-                self._ctx.limit.pause(len(records), sum(r.size for r in records), self._ctx.stop)
+                self._ctx.limit.pause(len(records), sum(r.size for r in records), self._ctx.stop, self._held_back)
                 retry = self._ctx.retry
                 self._flying[self._workers.submit(write_settled, self._sink, records, batch, retry)] = (batch, records)
         except BaseException as exc:  # noqa: BLE001 - kept until what is in flight has its receipts, then raised
@@ -121,6 +121,9 @@ class _Window:
         failure = self._drain() or failure
         if failure is not None:
             raise failure
+
+    def _held_back(self) -> None:
+        _tell(self._ctx, self._plan, self._totals, waiting="held back by the rate limit")
 
     def _intent(self, records: list[Record]) -> Batch:
         number, self._number = self._number, self._number + 1
@@ -336,7 +339,7 @@ def _batches(records: Iterator[Record], sink: Sink) -> Iterator[list[Record]]:
         yield list(batch)
 
 
-def _tell(ctx: StepContext, plan: CopyPlan, totals: _Totals, *, now: bool = False) -> None:
+def _tell(ctx: StepContext, plan: CopyPlan, totals: _Totals, *, now: bool = False, waiting: str = "") -> None:
     totals.meter.count(totals.done)
     ctx.progress(
         Progress(
@@ -347,6 +350,7 @@ def _tell(ctx: StepContext, plan: CopyPlan, totals: _Totals, *, now: bool = Fals
             total_bytes=plan.total_bytes,
             rate=totals.meter.rate(),
             eta_s=totals.meter.eta_s(plan.total),
+            waiting=waiting,
             figures={"created": totals.created, "already there": totals.present, "conflicts": totals.conflicts},
         ),
         now=now,

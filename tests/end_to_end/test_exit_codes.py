@@ -34,6 +34,9 @@ def test_2_an_unknown_setting_names_the_nearest_and_a_secret_is_no_flag(place: P
         (("status", "--set", "s3.secret_key=x"), "a secret is never a flag"),
         (("run", "decision", "--yes"), "did you mean decisions?"),
         (("run", "decisions"), "add --yes"),
+        (("rate", "fast"), "records a second"),
+        (("rate", "50"), "nothing runs for this site"),
+        (("run", "--yes", "--rate", "-1"), "records a second"),
         (("nonsense",), "No such command"),
     ):
         done = place.program(*arguments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,12 +14,13 @@ from pydantic import SecretStr
 from canswarm_tui.engine.context import StepContext
 from canswarm_tui.engine.decisions_of_people import accept_finding
 from canswarm_tui.engine.errors import Blocked, Defect, EngineError, ExitCode, SettingsError, Stopped, Unreachable
-from canswarm_tui.engine.events import Event, StepEnded
+from canswarm_tui.engine.events import Event, Said, StepEnded, StepProgressed
 from canswarm_tui.engine.journal import FindingStatus, Journal, StepRecord, StepState, StoredFinding
 from canswarm_tui.engine.plan import plan_hash
+from canswarm_tui.engine.rate import limit_text
 from canswarm_tui.engine.runner import Runner
 from canswarm_tui.engine.settings import EtcdSettings, S3Settings, Settings, SiteSettings
-from canswarm_tui.engine.step import Comparison, Finding, Kind, Level, Outcome, Verdict
+from canswarm_tui.engine.step import Comparison, Finding, Kind, Level, Outcome, Progress, Verdict
 
 SECRET = "s3cr3t-of-the-test"
 HOSTILE = "<script>alert(1)</script> | **bold** `code` \x1b[31m\n# head \u202e"
@@ -227,6 +229,31 @@ def test_a_request_of_another_process_stops_the_live_run(bench: Bench) -> None:
         bench.runner().run(["preflight"])
     del bench.fakes["preflight"]
     assert bench.runner().run(["preflight"]).exit_code is ExitCode.DONE
+
+
+def test_a_request_of_another_process_turns_the_limit_of_the_live_run_and_leaves_the_other_bound(bench: Bench) -> None:
+    bench.settings = bench.settings.model_copy(
+        update={"engine": bench.settings.engine.model_copy(update={"rate_limit_mib_s": 1.0})}
+    )
+
+    def turned(ctx: StepContext) -> None:
+        for asked, expected in ((50.0, 50.0), (None, None)):
+            asking = bench.journal()
+            asking.ask("rate", {"records_s": asked, "who": "somebody"})
+            asking.close()
+            deadline = time.monotonic() + 20
+            while not said(bench, limit_text(expected)) and time.monotonic() < deadline:
+                ctx.stop.wait(0.02)
+            assert (ctx.limit.records_s, ctx.limit.bytes_s) == (expected, 2.0**20)
+            ctx.progress(Progress("copying", 1, 2), now=True)
+
+    bench.fakes["preflight"] = Fake(running=turned)
+    bench.runner().run(["preflight"])
+    assert [e.progress.limit_records_s for e in bench.events if isinstance(e, StepProgressed)] == [50.0, None]
+
+
+def said(bench: Bench, text: str) -> bool:
+    return any(isinstance(event, Said) and event.text == f"{text}, as somebody asked" for event in bench.events)
 
 
 def test_a_plan_has_the_same_hash_until_what_would_be_done_changes(bench: Bench) -> None:
