@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from canswarm_tui.engine.errors import EngineError
-from canswarm_tui.engine.journal.journal import StepState
+from canswarm_tui.engine.journal.state import StepState
 from canswarm_tui.engine.step import Finding, Outcome, Progress, Verb, Verdict
 
 

@@ -2,13 +2,17 @@
 
 from canswarm_tui.engine.journal.batches import Batch, ClosedBatch, Receipt, ReceiptFate
 from canswarm_tui.engine.journal.findings import FindingStatus, StoredFinding
-from canswarm_tui.engine.journal.journal import Journal, StepJournal, StepRecord, StepState
+from canswarm_tui.engine.journal.journal import Journal
+from canswarm_tui.engine.journal.schema import Json
+from canswarm_tui.engine.journal.state import StepRecord, StepState
+from canswarm_tui.engine.journal.step_view import StepJournal
 
 __all__ = [
     "Batch",
     "ClosedBatch",
     "FindingStatus",
     "Journal",
+    "Json",
     "Receipt",
     "ReceiptFate",
     "StepJournal",

@@ -105,12 +105,31 @@ def write_receipts(db: sqlite3.Connection, step: str, closed: Iterable[ClosedBat
                     chain.from_iterable((step, r.key, r.digest, r.size, int(r.fate), r.place, r.batch) for r in rows)
                 ),
             )
-        db.execute("UPDATE batches SET closed_at = ?, wanted = x'' WHERE id = ?", (now, batch.number))
+        # The span leads from a batch to its receipts; an index would cost a third of writing them.
+        span = {min(batch.receipts), max(batch.receipts)} if batch.receipts else ()
+        packed = pack(Wanted(r.key, r.digest, r.size) for r in sorted(span))
+        db.execute("UPDATE batches SET closed_at = ?, wanted = ? WHERE id = ?", (now, packed, batch.number))
 
 
 def open_batches(db: sqlite3.Connection, step: str) -> list[Batch]:
     rows = db.execute("SELECT id, tag, wanted FROM batches WHERE step = ? AND closed_at IS NULL ORDER BY id", (step,))
     return [Batch(number, tag, unpack(wanted)) for number, tag, wanted in rows]
+
+
+def receipts_of(
+    db: sqlite3.Connection, step: str, number: int, span: Sequence[Wanted], fate: ReceiptFate
+) -> tuple[Receipt, ...]:
+    """The receipts of one closed batch that have this fate, in key order; `span` is what the closed batch keeps."""
+    if not span:
+        return ()
+    rows = db.execute(
+        "SELECT key, digest, size, fate, place, batch FROM receipts"
+        " WHERE step = ? AND key BETWEEN ? AND ? AND batch = ? AND fate = ? ORDER BY key",
+        (step, span[0].key, span[-1].key, number, int(fate)),
+    )
+    return tuple(
+        Receipt(key, digest, size, ReceiptFate(of), place, batch) for key, digest, size, of, place, batch in rows
+    )
 
 
 def read_receipts(

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from canswarm_tui.engine.errors import NoSpace, SettingsError, SiteUnreadable, Unreachable
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 _CHECKPOINT_PAGES = 8000
 """32 MB of log between checkpoints: receipts come in key order, so a page is brought over once and not eight times."""
 
@@ -46,7 +47,7 @@ CREATE TABLE batches (
     id INTEGER PRIMARY KEY,
     step TEXT NOT NULL,
     tag TEXT NOT NULL,
-    wanted BLOB NOT NULL,       -- the intent: packed keys, digests, sizes; emptied when the batch is closed
+    wanted BLOB NOT NULL,       -- the intent: packed keys, digests, sizes; of a closed batch its first and last receipt
     opened_at REAL NOT NULL,
     closed_at REAL
 );
@@ -62,7 +63,6 @@ CREATE TABLE receipts (
     batch INTEGER NOT NULL,
     PRIMARY KEY (step, key)
 ) WITHOUT ROWID;
-CREATE INDEX receipts_by_batch ON receipts (batch);
 
 CREATE TABLE findings (
     id TEXT PRIMARY KEY,

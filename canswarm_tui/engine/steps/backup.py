@@ -21,7 +21,7 @@ from canswarm_tui.engine.backup.scratch_redis import clean_up_after_a_crash, num
 from canswarm_tui.engine.backup.verify import verify_backup
 from canswarm_tui.engine.context import StepContext
 from canswarm_tui.engine.errors import SiteUnreadable
-from canswarm_tui.engine.journal.journal import Json
+from canswarm_tui.engine.journal import Json
 from canswarm_tui.engine.spool import Spool
 from canswarm_tui.engine.step import Comparison, Finding, Kind, Level, Outcome, Progress, Verdict
 from canswarm_tui.engine.steps.keyed import Findings

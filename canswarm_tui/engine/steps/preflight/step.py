@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from canswarm_tui.engine.context import StepContext
 from canswarm_tui.engine.errors import EngineError, ExitCode
-from canswarm_tui.engine.journal.journal import Json
+from canswarm_tui.engine.journal import Json
 from canswarm_tui.engine.step import Finding, Level, Outcome, Progress, Verdict
 from canswarm_tui.engine.steps.keyed import Findings
 from canswarm_tui.engine.steps.preflight import machine, site, targets

@@ -1,0 +1,219 @@
+"""One step's view of the journal: its batches and receipts, findings, facts and state."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from canswarm_tui.engine.journal import batches, findings
+from canswarm_tui.engine.journal.batches import Batch, ClosedBatch, Receipt, ReceiptFate
+from canswarm_tui.engine.journal.findings import StoredFinding
+from canswarm_tui.engine.journal.schema import Json
+from canswarm_tui.engine.journal.state import StepRecord, StepState
+from canswarm_tui.engine.records import Wanted
+from canswarm_tui.engine.step import Finding, Outcome, Verb, Verdict
+
+if TYPE_CHECKING:
+    from canswarm_tui.engine.journal.journal import Journal
+
+
+class StepJournal:
+    """One step's view of the journal."""
+
+    def __init__(self, journal: Journal, step: str) -> None:
+        self._journal = journal
+        self.step = step
+
+    @property
+    def run_id(self) -> str:
+        return self._journal.run_id
+
+    def sibling(self, step: str) -> StepJournal:
+        """Another step's view, to read its receipts."""
+        return StepJournal(self._journal, step)
+
+    def close(self) -> None:
+        """Close the whole journal."""
+        self._journal.close()
+
+    def pin(self, name: str, value: str) -> None:
+        self._journal.pin(name, value)
+
+    def record(self) -> StepRecord:
+        return self._journal.records().get(self.step, StepRecord(self.step))
+
+    def open_batches(self) -> list[Batch]:
+        """Batches whose effect is unknown: intended, but without receipts."""
+        with self._journal.reading() as db:
+            return batches.open_batches(db, self.step)
+
+    def next_batch_number(self) -> int:
+        with self._journal.reading() as db:
+            number: int = db.execute("SELECT coalesce(max(id), 0) + 1 FROM batches").fetchone()[0]
+            return number
+
+    def commit(self, opened: Sequence[Batch] = (), closed: Sequence[ClosedBatch] = ()) -> None:
+        """Intents and receipts in one transaction. Opened batches carry numbers from `next_batch_number` on."""
+        if not opened and not closed:
+            return
+        boundary = "+".join(name for name, there in (("intent", opened), ("receipts", closed)) if there)
+        with self._journal.transaction(boundary) as db:
+            batches.write_intents(db, self.step, opened)
+            batches.write_receipts(db, self.step, closed)
+            if any(r.fate is ReceiptFate.CREATED for c in closed for r in c.receipts) or opened:
+                self._touch(db)
+
+    def receipts(self, after: bytes = b"", fates: Sequence[ReceiptFate] = batches.STANDING) -> Iterator[Receipt]:
+        """Receipts in key order, by default those of records that are at the target. Pages; safe beside `commit`."""
+        with self._journal.reading() as db:
+            pages = batches.read_receipts(db, self.step, after, fates)
+        while True:
+            with self._journal.reading():
+                page = list(islice(pages, batches.PAGE))
+            if not page:
+                return
+            yield from page
+
+    def receipt(self, key: bytes) -> Receipt | None:
+        with self._journal.reading() as db:
+            row = db.execute(
+                "SELECT key, digest, size, fate, place, batch FROM receipts WHERE step = ? AND key = ?",
+                (self.step, key),
+            ).fetchone()
+        return None if row is None else Receipt(row[0], row[1], row[2], ReceiptFate(row[3]), row[4], row[5])
+
+    def count_receipts(self, fates: Sequence[ReceiptFate] = batches.STANDING) -> int:
+        marks = ",".join("?" * len(fates))
+        with self._journal.reading() as db:
+            number: int = db.execute(
+                f"SELECT count(*) FROM receipts WHERE step = ? AND fate IN ({marks})",
+                (self.step, *map(int, fates)),
+            ).fetchone()[0]
+            return number
+
+    def batches_with(self, fate: ReceiptFate) -> Iterator[tuple[Batch, tuple[Receipt, ...]]]:
+        """Closed batches that have receipts of this fate, the newest first, each with just those receipts."""
+        with self._journal.reading() as db:
+            spans = db.execute(
+                "SELECT id, tag, wanted FROM batches WHERE step = ? AND closed_at IS NOT NULL ORDER BY id DESC",
+                (self.step,),
+            ).fetchall()
+        for number, tag, span in spans:
+            with self._journal.reading() as db:
+                receipts = batches.receipts_of(db, self.step, number, batches.unpack(span), fate)
+            if receipts:
+                yield Batch(number, tag, tuple(Wanted(r.key, r.digest, r.size) for r in receipts)), receipts
+
+    def put_receipt(self, receipt: Receipt) -> None:
+        """Record what a person decided about one record, outside any batch (batch 0)."""
+        with self._journal.transaction("receipt") as db:
+            db.execute(
+                "INSERT OR REPLACE INTO receipts (step, key, digest, size, fate, place, batch)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (self.step, receipt.key, receipt.digest, receipt.size, int(receipt.fate), receipt.place, receipt.batch),
+            )
+            if receipt.fate is ReceiptFate.REPLACED:
+                self._touch(db)
+
+    def set_fates(self, keys: Iterable[bytes], fate: ReceiptFate) -> None:
+        """Change what is known of records that have a receipt, such as LOST after a verify or REMOVED by an undo."""
+        with self._journal.transaction("fates") as db:
+            db.executemany(
+                "UPDATE receipts SET fate = ? WHERE step = ? AND key = ?",
+                ((int(fate), self.step, k) for k in keys),
+            )
+            if fate is ReceiptFate.REMOVED:
+                self._touch(db)
+
+    def add_finding(self, verb: Verb, sweep: int, seen: Iterable[Finding]) -> list[str]:
+        with self._journal.transaction("findings") as db:
+            return [findings.store(db, self.step, verb.value, sweep, f) for f in seen]
+
+    def sweep_out(self, verb: Verb, sweep: int) -> None:
+        with self._journal.transaction("sweep") as db:
+            findings.sweep_out(db, self.step, verb.value, sweep)
+
+    def findings(self) -> list[StoredFinding]:
+        return self._journal.findings(step=self.step)
+
+    def waiting_findings(self, *, everywhere: bool = False) -> int:
+        """Open findings of this step, or of all, that need a person."""
+        with self._journal.reading() as db:
+            return findings.count_waiting(db, None if everywhere else self.step)
+
+    def note(self, verb: Verb, what: str, data: Mapping[str, Json] | None = None) -> int:
+        return self._journal.note(self.step, verb.value, what, data)
+
+    def fact(self, name: str) -> Json:
+        """A fact remembered with `set_fact`, or None."""
+        with self._journal.reading() as db:
+            row = db.execute("SELECT value FROM facts WHERE step = ? AND name = ?", (self.step, name)).fetchone()
+        value: Json = None if row is None else json.loads(row[0])
+        return value
+
+    def set_fact(self, name: str, value: Json) -> None:
+        with self._journal.transaction("fact") as db:
+            db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", (self.step, name, json.dumps(value)))
+
+    def keep_replaced(self, key: bytes, value: bytes) -> None:
+        """Keep, whole, what a person lets us overwrite; before it is overwritten."""
+        with self._journal.transaction("replaced") as db:
+            db.execute("INSERT OR IGNORE INTO replaced VALUES (?, ?, ?)", (self.step, key, value))
+
+    def replaced(self) -> list[tuple[bytes, bytes]]:
+        with self._journal.reading() as db:
+            return db.execute("SELECT key, value FROM replaced WHERE step = ? ORDER BY key", (self.step,)).fetchall()
+
+    def forget_replaced(self, key: bytes) -> None:
+        with self._journal.transaction("replaced") as db:
+            db.execute("DELETE FROM replaced WHERE step = ? AND key = ?", (self.step, key))
+
+    def mark_write(self) -> None:
+        """The target is about to change, by something other than a batch: earlier verdicts are stale."""
+        with self._journal.transaction("write mark") as db:
+            self._touch(db)
+
+    def set_state(
+        self,
+        state: StepState,
+        *,
+        outcome: Outcome | None = None,
+        verdict: Verdict | None = None,
+        error: str | None = None,
+    ) -> None:
+        """Record where the step stands; an outcome or verdict given becomes its newest, NOT_STARTED forgets both."""
+        now = time.time()
+        with self._journal.transaction("state") as db:
+            db.execute(
+                "INSERT OR IGNORE INTO steps (step, state, changed_at) VALUES (?, ?, ?)",
+                (self.step, state.value, now),
+            )
+            db.execute(
+                "UPDATE steps SET state = ?, changed_at = ?, error = ? WHERE step = ?",
+                (state.value, now, error, self.step),
+            )
+            if state is StepState.NOT_STARTED:
+                db.execute("UPDATE steps SET outcome = NULL, verdict = NULL WHERE step = ?", (self.step,))
+            if outcome is not None:
+                db.execute(
+                    "UPDATE steps SET outcome = ?, outcome_at = ? WHERE step = ?",
+                    (json.dumps(asdict(outcome)), now, self.step),
+                )
+            if verdict is not None:
+                db.execute(
+                    "UPDATE steps SET verdict = ?, verdict_at = ? WHERE step = ?",
+                    (json.dumps(asdict(verdict)), now, self.step),
+                )
+
+    def _touch(self, db: sqlite3.Connection) -> None:
+        now = time.time()
+        db.execute(
+            "INSERT INTO steps (step, state, changed_at, wrote_at) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (step) DO UPDATE SET wrote_at = excluded.wrote_at",
+            (self.step, StepState.RUNNING.value, now, now),
+        )
