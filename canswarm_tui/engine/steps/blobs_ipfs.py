@@ -11,13 +11,13 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from canswarm_tui.engine.context import StepContext
 from canswarm_tui.engine.records import Record, Wanted
 from canswarm_tui.engine.spool import Spool
-from canswarm_tui.engine.step import Comparison, Finding, Kind, Level, Outcome, Progress, Verdict
+from canswarm_tui.engine.step import Comparison, Figure, Finding, Kind, Level, Outcome, Progress, Verdict
 from canswarm_tui.engine.steps.blobs_minio import sound_blobs
 from canswarm_tui.engine.steps.keyed import Findings, SetDigest, SetName, compare_keyed
 from canswarm_tui.engine.text import bytes_text, shown
@@ -39,6 +39,30 @@ MAP_PLAN = CopyPlan("CIDs of large blobs", "cid", "etcd", window=1)
 MAP_STEP = "blobs-ipfs-map"
 """The journal's name for the map's receipts."""
 SPOOL_AT_ONCE = 1000
+
+
+@dataclass
+class _Proof:
+    """What the read for IPFS proves of MinIO: blobs that it returned with the content that their names say."""
+
+    blobs: int = 0
+    size_bytes: int = 0
+
+
+@dataclass
+class _Returned:
+    """What the node returns for the archives that this run has pinned."""
+
+    archives: int = 0
+    blobs: int = 0
+    size_bytes: int = 0
+    as_predicted: int = 0
+    """Intact, under the CID that was predicted: from the v1 hash alone, or by the tree of a large blob."""
+
+    def figures(self) -> dict[str, Figure]:
+        return {
+            "pinned archives": self.archives, "CIDs returned": self.blobs, "CIDs as predicted": self.as_predicted,
+        }  # fmt: skip
 
 
 class BlobsToIpfs:
@@ -65,30 +89,36 @@ class BlobsToIpfs:
         pending = Pending(_arrived(ctx, SetDigest()), ctx.journal)
         total = ctx.journal.sibling("blobs-minio").count_receipts()
         with S3Client(ctx.settings.s3, ctx.settings.engine.workers * 2) as client, KuboApi(ctx.settings.ipfs) as api:
-            source = _read(ctx, client, pending, findings)
+            proof = _Proof()
+            source = _read(ctx, client, pending, findings, proof)
             outcome = copy(source, IpfsSink(api), ctx, replace(PLAN, total=total), lambda: pending.left_out)
             findings.flush()
         large = _write_map(ctx)
         exported = _export_map(ctx)
         summary = outcome.summary if not large else f"{outcome.summary}; {large}"
-        return replace(
-            outcome, quarantined=findings.counts[Kind.QUARANTINE], summary=summary, figures={"CIDs exported": exported}
-        )
+        figures: dict[str, Figure] = {
+            "read from MinIO and hashed equal": proof.blobs, "read from MinIO, bytes": proof.size_bytes,
+            "CIDs predicted": proof.blobs, "taken in and pinned by the node": outcome.created,
+            "CIDs exported": exported,
+        }  # fmt: skip
+        return replace(outcome, quarantined=findings.counts[Kind.QUARANTINE], summary=summary, figures=figures)
 
     def verify(self, ctx: StepContext) -> Verdict:
         """Every pinned archive of this run exported, every blob put together and hashed, beside the site's files."""
-        findings, size = Findings(ctx), 0
+        findings, returned = Findings(ctx), _Returned()
         with KuboApi(ctx.settings.ipfs) as api, Spool(ctx.scratch) as spool:
-            for root_size in _read_back(ctx, api, spool, findings):
-                size += root_size
+            _read_back(ctx, api, spool, findings, returned)
             verdict = compare_keyed(
-                ctx, sound_blobs(ctx), spool.items(), NAME, value_text=_told, size_bytes=lambda: size
+                ctx, sound_blobs(ctx), spool.items(), NAME, value_text=_told, size_bytes=lambda: returned.size_bytes
             )
             findings.flush()
         pinned = verdict.comparisons[0]
         map_comparison, differences = _verify_map(ctx)
         comparisons: tuple[Comparison, ...] = (pinned,) if map_comparison is None else (pinned, map_comparison)
-        return replace(verdict, comparisons=comparisons, differences=verdict.differences + differences)
+        return replace(
+            verdict, comparisons=comparisons, differences=verdict.differences + differences,
+            figures={**verdict.figures, **returned.figures()},
+        )  # fmt: skip
 
     def undo(self, ctx: StepContext) -> Outcome:
         """Take this run's pins and map entries away; blocks go when the operator collects garbage, never by us."""
@@ -112,7 +142,9 @@ def _arrived(ctx: StepContext, digest: SetDigest) -> Iterator[Wanted]:
         yield Wanted(receipt.key, receipt.digest, receipt.size)
 
 
-def _read(ctx: StepContext, client: S3Client, pending: Iterable[Wanted], findings: Findings) -> Iterator[Record]:
+def _read(
+    ctx: StepContext, client: S3Client, pending: Iterable[Wanted], findings: Findings, proof: _Proof
+) -> Iterator[Record]:
     """The pending blobs as MinIO returns them, hashed; what is missing or different there becomes a finding."""
     folder = ctx.scratch / "large"
     folder.mkdir(exist_ok=True)
@@ -124,6 +156,8 @@ def _read(ctx: StepContext, client: S3Client, pending: Iterable[Wanted], finding
         if record is None:
             findings.add(_unsound(blob))
         else:
+            proof.blobs += 1
+            proof.size_bytes += record.size
             yield record
 
 
@@ -141,29 +175,43 @@ def _unsound(blob: ReadBlob) -> Finding:
     )  # fmt: skip
 
 
-def _read_back(ctx: StepContext, api: KuboApi, spool: Spool, findings: Findings) -> Iterator[int]:
-    """Fill the spool with (name, digest read back) of all that this run has pinned; yields the bytes of each blob."""
+def _read_back(ctx: StepContext, api: KuboApi, spool: Spool, findings: Findings, returned: _Returned) -> None:
+    """Fill the spool with (name, digest read back) of all that this run has pinned, and count what came."""
     waiting: list[tuple[bytes, bytes]] = []
     troubled: list[tuple[bytes, bytes]] = []
-    done = 0
     for batch in pinned_batches(api, ctx.journal.run_id):
         ctx.stop.check()
+        returned.archives += 1
         try:
             for blob in read_back(api, batch.root):
-                done += 1
+                _count(ctx, returned, blob)
                 entry = (blob.digest.hex().encode(), blob.digest if blob.intact else _trouble(blob))
                 (waiting if blob.intact else troubled).append(entry)
                 if len(waiting) >= SPOOL_AT_ONCE:
                     spool.put_many(waiting)
                     waiting.clear()
                     ctx.stop.check()
-                    ctx.progress(Progress("reading back from IPFS", done, None))
-                yield blob.size
+                    told = Progress(
+                        "reading back from IPFS", returned.blobs, None, returned.size_bytes, figures=returned.figures()
+                    )
+                    ctx.progress(told)
         except ManifestLost as exc:
             findings.add(_lost_manifest(batch.root, exc))
     spool.put_many(waiting)
     # A blob may be pinned twice, once damaged: the sound one counts, and was put first.
     spool.put_many(troubled)
+
+
+def _count(ctx: StepContext, returned: _Returned, blob: BlobRead) -> None:
+    returned.blobs += 1
+    returned.size_bytes += blob.size
+    if not blob.intact:
+        return
+    if blob.size <= RAW_LIMIT:
+        returned.as_predicted += blob.cid == Cid.raw(blob.digest)
+    else:
+        receipt = ctx.journal.receipt(blob.digest.hex().encode())
+        returned.as_predicted += receipt is not None and receipt.place == str(blob.cid)
 
 
 def _trouble(blob: BlobRead) -> bytes:

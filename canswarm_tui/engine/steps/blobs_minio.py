@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ from canswarm_tui.engine.context import StepContext
 from canswarm_tui.engine.errors import Blocked
 from canswarm_tui.engine.journal import Receipt, ReceiptFate
 from canswarm_tui.engine.records import Record, Wanted
-from canswarm_tui.engine.step import Finding, Keep, Kind, Level, Outcome, Verdict
+from canswarm_tui.engine.step import Figure, Finding, Keep, Kind, Level, Outcome, Verdict
 from canswarm_tui.engine.steps.keyed import Findings, SetDigest, SetName, compare_keyed
 from canswarm_tui.engine.text import bytes_text, shown
 from canswarm_tui.engine.transfer import CopyPlan, Pending, copy, undo
@@ -64,7 +65,7 @@ class BlobsToMinio:
             plan = replace(PLAN, total=_inventoried(ctx))
             outcome = copy(_loaded(ctx, pending, findings), sink, ctx, plan, lambda: pending.left_out)
             findings.flush()
-        return replace(outcome, quarantined=findings.counts[Kind.QUARANTINE])
+        return replace(outcome, quarantined=findings.counts[Kind.QUARANTINE], figures=_by_size_class(ctx))
 
     def verify(self, ctx: StepContext) -> Verdict:
         """Every object read back and hashed, beside every file read and hashed again."""
@@ -151,6 +152,21 @@ def _sink(ctx: StepContext, client: S3Client) -> BlobSink:
         packed = ctx.retry.call(lambda: supports_snowball(client))
         ctx.journal.set_fact("snowball", packed)
     return BlobSink(client, workers=ctx.settings.engine.workers, snowball=bool(packed))
+
+
+def _by_size_class(ctx: StepContext) -> dict[str, Figure]:
+    """How many blobs of each size class have arrived, and their bytes, by the receipts."""
+    counts: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
+    for receipt in ctx.journal.receipts():
+        name = v1.size_class(receipt.size)
+        counts[name] += 1
+        sizes[name] += receipt.size
+    figures: dict[str, Figure] = {}
+    for name in (*(one for one, _ in v1.SIZE_CLASSES), v1.LARGER):
+        if counts[name]:
+            figures |= {f"blobs {name}": counts[name], f"blobs {name}, bytes": sizes[name]}
+    return figures
 
 
 def _named(ctx: StepContext, digest: SetDigest) -> Iterator[Wanted]:

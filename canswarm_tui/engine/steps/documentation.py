@@ -46,8 +46,12 @@ class Documentation:
             f"{threads:,} threads, {tasks:,} tasks and {lines:,} audit lines ({bad:,} not sound) exported to {folder}"
         )
         return Outcome(
-            created=len(files), summary=summary, figures={"threads": threads, "tasks": tasks, "audit lines": lines}
-        )
+            created=len(files), summary=summary,
+            figures={
+                "threads": threads, "tasks": tasks, "audit lines": lines, "audit lines not sound": bad,
+                "exported files": len(files), "folder": str(folder),
+            },
+        )  # fmt: skip
 
     def verify(self, ctx: StepContext) -> Verdict:
         """Every exported file is there and is what was written; the log's copy is the log's beginning."""

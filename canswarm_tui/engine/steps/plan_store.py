@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from canswarm_tui.engine.context import StepContext
 from canswarm_tui.engine.errors import Blocked
 from canswarm_tui.engine.journal import Batch, ClosedBatch, Receipt, ReceiptFate
 from canswarm_tui.engine.records import Removal, Wanted
-from canswarm_tui.engine.step import Comparison, Finding, Keep, Kind, Outcome, Verdict
+from canswarm_tui.engine.step import Comparison, Figure, Finding, Keep, Kind, Outcome, Verdict
 from canswarm_tui.engine.steps.keyed import Findings, SetDigest
 from canswarm_tui.engine.steps.plan_compare import OpsComparison, compare_views, op_rows
 from canswarm_tui.engine.steps.plan_findings import (
@@ -108,13 +110,17 @@ class PlanStore:
         _remember(ctx, target)
         findings = Findings(ctx)
         try:
+            began = time.monotonic()
             done = ctx.retry.call(lambda: _prepare(ctx, source, target, findings))
+            took_s = time.monotonic() - began
             findings.flush()
             size = _publish(ctx, done)
         finally:
             store.discard(target)
         ctx.journal.set_fact("ops", done.ops)
-        return _outcome(source, target, done, findings, size, arrived)
+        outcome = _outcome(source, target, done, findings, size, arrived)
+        rate: dict[str, Figure] = {"ops a second": round(done.appended / took_s)} if done.appended and took_s else {}
+        return replace(outcome, figures={**rate, **outcome.figures})
 
     def verify(self, ctx: StepContext) -> Verdict:
         """Every op field for field and in order, tasks and edges against v1's tables, from the files on the disk."""
@@ -150,6 +156,8 @@ class PlanStore:
         return Verdict(
             comparisons, differences, f"{counts} equal in Automerge, by content and in v1's order",
             {
+                "document bytes": sum(one.size for one in reading.documents),
+                **_heads([one.heads for one in reading.documents]),
                 "documents": len(reading.documents), "quarantined ops": ops.quarantined, "ops of others": ops.others,
                 "memory of the child processes": bytes_text(reading.peak_memory_bytes),
             },
@@ -322,11 +330,19 @@ def _outcome(
         created=done.appended, unchanged=done.ops - done.appended - done.conflicts, conflicts=done.conflicts,
         quarantined=findings.counts[Kind.QUARANTINE], size_bytes=size, summary=summary,
         figures={
+            "document bytes": sum(file.size for file in done.files), **_heads([f.heads for f in done.files if f.heads]),
             "ops": done.ops, "tasks": done.tasks, "edges": done.edges, "documents": len(target.documents),
             "memory of the child processes": bytes_text(done.peak_memory_bytes),
             "estimated memory of one document": bytes_text(estimate(source.ops, source.mean_row_bytes)),
         },
     )  # fmt: skip
+
+
+def _heads(of_documents: Sequence[Sequence[str]]) -> dict[str, Figure]:
+    """The heads of one document by name, of several by number."""
+    if len(of_documents) == 1:
+        return {"heads": " ".join(of_documents[0])}
+    return {"heads of all documents": sum(map(len, of_documents))} if of_documents else {}
 
 
 def _changed_since(ctx: StepContext, target: PlanTarget) -> Iterator[Finding]:

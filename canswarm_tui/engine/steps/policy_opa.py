@@ -81,7 +81,7 @@ class PolicyToOpa:
             tell_history(ctx, envelopes)
             published = _published(ctx, _sink(ctx, client))
             batched = Engine("OPA", "opa", in_batches(lambda some: _batch(ctx, client, some)), THREADS)
-            single = Engine("OPA", "opa", lambda some: [_one(ctx, client, one) for one in some], THREADS)
+            single = Engine("OPA", "opa", lambda some: [_one(ctx, client, one) for one in some], THREADS, batched.tally)
             comparisons = [
                 conformance(ctx, batched, conformance_questions(policy)),
                 conformance(ctx, single, conformance_questions(policy), " one by one"),

@@ -20,6 +20,7 @@ Decider = Callable[[Sequence[bytes]], list[Answer]]
 """An engine: one answer for each input, in order. Called from several threads."""
 
 AT_ONCE: Final = 100
+ALLOW: Final = "allow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,10 @@ class Parity:
     allowed: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     """How often v1's rules give each reason: every one of them must have been reached by a full set."""
+    missed: Counter[str] = field(default_factory=Counter)
+    """How often v1's rules give a reason, or `allow`, and the engine does not."""
+    invented: Counter[str] = field(default_factory=Counter)
+    """How often the engine gives a reason, or allows, and v1's rules do not."""
 
     @property
     def differences(self) -> int:
@@ -73,6 +78,12 @@ class Parity:
         self.allowed += question.times * question.expected.allow
         for reason in question.expected.reasons:
             self.reasons[reason] += question.times
+        if not equal:
+            wanted, given = _words(question.expected), _words(answer)
+            for word in wanted - given:
+                self.missed[word] += question.times
+            for word in given - wanted:
+                self.invented[word] += question.times
         return equal
 
 
@@ -94,6 +105,10 @@ def compare(
                 differs(Difference(question, answer))
         tick(parity.compared)
     return parity
+
+
+def _words(answer: Answer) -> set[str]:
+    return {*answer.reasons, *((ALLOW,) if answer.allow else ())}
 
 
 def conformance_questions(policy: Policy) -> Iterator[Question]:

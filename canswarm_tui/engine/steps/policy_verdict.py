@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from canswarm_tui.engine.context import StepContext
@@ -11,7 +12,7 @@ from canswarm_tui.engine.rate import Meter
 from canswarm_tui.engine.step import Comparison, Figure, Finding, Kind, Level, Progress, Verdict
 from canswarm_tui.engine.steps.keyed import Findings
 from canswarm_tui.engine.steps.policy_envelopes import Envelopes, LostArtifact, Refused
-from canswarm_tui.engine.steps.policy_parity import Decider, Difference, Parity, Question, compare
+from canswarm_tui.engine.steps.policy_parity import ALLOW, Decider, Difference, Parity, Question, compare
 from canswarm_tui.engine.text import shown
 from canswarm_tui.engine.v1.policy import Reason
 from canswarm_tui.engine.v2.policy.answer import Answer
@@ -31,6 +32,32 @@ class Engine:
     code: str
     decider: Decider
     threads: int
+    tally: Tally = field(default_factory=lambda: Tally())
+    """Of everything that this engine was asked."""
+
+
+@dataclass
+class Tally:
+    """How often each rule spoke, over several comparisons: by v1's rules, by the engine, by both."""
+
+    v1: Counter[str] = field(default_factory=Counter)
+    missed: Counter[str] = field(default_factory=Counter)
+    invented: Counter[str] = field(default_factory=Counter)
+
+    def add(self, parity: Parity) -> None:
+        self.v1 += parity.reasons + Counter({ALLOW: parity.allowed})
+        self.missed += parity.missed
+        self.invented += parity.invented
+
+    def figures(self, engine: str) -> dict[str, Figure]:
+        """For `allow` and each reason, in v1's order: `NAME, v1`, `NAME, ENGINE` and `NAME, both`."""
+        figures: dict[str, Figure] = {}
+        for word in (ALLOW, *(reason.value for reason in Reason)):
+            both = self.v1[word] - self.missed[word]
+            figures |= {
+                f"{word}, v1": self.v1[word], f"{word}, {engine}": both + self.invented[word], f"{word}, both": both,
+            }  # fmt: skip
+        return figures
 
 
 class Differences:
@@ -71,6 +98,7 @@ def conformance(ctx: StepContext, engine: Engine, questions: Iterable[Question],
         _Ticker(ctx, f"asking {engine.name}{how}", None), engine.threads,
     )  # fmt: skip
     differences.end()
+    engine.tally.add(parity)
     return Comparison(name, PROOF, parity.compared, parity.equal)
 
 
@@ -88,6 +116,7 @@ def history(ctx: StepContext, engine: Engine, envelopes: Envelopes) -> tuple[Com
     tick = _Ticker(ctx, f"asking {engine.name}", envelopes.count)
     parity = compare(envelopes.questions(), engine.decider, differs, tick, engine.threads)
     differences.end()
+    engine.tally.add(parity)
     return Comparison(f"envelopes of the audit log in {engine.name}", PROOF, parity.compared, parity.equal), parity
 
 
@@ -101,7 +130,7 @@ def verdict_of(
     equal = "v1's rules and " + engine.name + (" agree on" if not differences else " differ; asked were")
     figures: dict[str, Figure] = {
         "envelopes": envelopes.count, "distinct inputs": envelopes.inputs, "audit lines with one": envelopes.lines,
-        "decisions compared": asked,
+        "decisions compared": asked, **(engine.tally.figures(engine.name) if asked else {}),
     }  # fmt: skip
     summary = (
         f"{equal} {envelopes.count:,} envelopes of the audit log ({envelopes.inputs:,} distinct inputs) and the"

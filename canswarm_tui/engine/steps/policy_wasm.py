@@ -91,7 +91,7 @@ class PolicyToWasm:
                 return verdict_of(_none(), written, (), envelopes, "; nothing was asked: the files are not the ones")
             with _loaded(ctx, built) as wasm:
                 engine = Engine("WASM", "wasm", wasm.decide_batch, 1)
-                single = Engine("WASM", "wasm", lambda some: [wasm.decide(one) for one in some], 1)
+                single = Engine("WASM", "wasm", lambda some: [wasm.decide(one) for one in some], 1, engine.tally)
                 comparisons = [
                     conformance(ctx, engine, conformance_questions(policy)),
                     conformance(ctx, single, conformance_questions(policy), " one by one"),

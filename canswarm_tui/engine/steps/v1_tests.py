@@ -13,7 +13,7 @@ from pathlib import Path
 
 from canswarm_tui.engine.context import StepContext
 from canswarm_tui.engine.errors import SettingsError
-from canswarm_tui.engine.step import Comparison, Finding, Kind, Level, Outcome, Progress, Verdict
+from canswarm_tui.engine.step import Comparison, Figure, Finding, Kind, Level, Outcome, Progress, Verdict
 
 NOT_CONFIGURED = "not configured: set site.test_command (such as `.venv/bin/pytest -q`) to run v1's own tests"
 
@@ -44,14 +44,19 @@ class V1Tests:
             return Outcome(summary=NOT_CONFIGURED, skipped=True)
         output = ctx.folder / "v1-tests.log"
         began = time.monotonic()
-        code = _stream(ctx, command, output)
+        code, lines = _stream(ctx, command, output)
         took_s = time.monotonic() - began
         ctx.journal.set_fact("result", {"command": command, "exit_code": code, "took_s": took_s, "output": str(output)})
+        figures: dict[str, Figure] = {
+            "command": command, "folder": str(_folder(ctx)), "exit code": code, "seconds": round(took_s, 1),
+            "lines of output": lines, "output": str(output),
+        }  # fmt: skip
         if code != 0:
             ctx.found(_failed(command, code, output))
         return Outcome(
-            created=1, summary=f"`{command}` ended with {code} after {took_s:.1f} s; its output is kept in {output}"
-        )
+            created=1, summary=f"`{command}` ended with {code} after {took_s:.1f} s; its output is kept in {output}",
+            figures=figures,
+        )  # fmt: skip
 
     def verify(self, ctx: StepContext) -> Verdict:
         """What the last run recorded: the suite is run by `run` only."""
@@ -83,8 +88,8 @@ def _failed(command: str, code: object, output: Path) -> Finding:
     )  # fmt: skip
 
 
-def _stream(ctx: StepContext, command: str, output: Path) -> int:
-    """Run the command in a process group of its own; returns its exit code, or -15 after the time-out."""
+def _stream(ctx: StepContext, command: str, output: Path) -> tuple[int, int]:
+    """Run the command in a process group of its own; its exit code (-15 after the time-out) and lines of output."""
     try:
         process = subprocess.Popen(
             shlex.split(command), cwd=_folder(ctx), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -121,4 +126,4 @@ def _stream(ctx: StepContext, command: str, output: Path) -> int:
         code = process.wait()
         reader.join(timeout=5)
         process.stdout.close()
-    return code
+    return code, lines

@@ -15,6 +15,8 @@ from canswarm_tui.engine.errors import ExitCode
 from canswarm_tui.engine.journal import ReceiptFate, StepState
 from canswarm_tui.engine.settings import EtcdSettings, IpfsSettings, S3Settings, Settings, SiteSettings
 from canswarm_tui.engine.step import Keep, Kind
+from canswarm_tui.engine.v1.blobs import size_class
+from canswarm_tui.engine.v2.blobs_ipfs import pinned_batches
 from canswarm_tui.engine.v2.cid import Cid
 from canswarm_tui.engine.v2.kubo import KuboApi
 from canswarm_tui.engine.v2.s3_client import S3Client
@@ -87,6 +89,20 @@ def test_every_size_goes_to_minio_and_on_to_ipfs_and_is_proved_in_both(bench: Be
         assert bench.run(step).created == len(names(bench))
         assert bench.record(step).state is StepState.PROVED
     assert {name for name, _, _ in bucket.listed()} == names(bench)
+    classes = {size_class(size) for _, size, _ in bucket.listed()}
+    minio, ipfs = (bench.record(step) for step in STEPS)
+    assert minio.outcome is not None
+    assert ipfs.outcome is not None
+    assert ipfs.verdict is not None
+    figures = minio.outcome.figures
+    assert {f"blobs {name}" for name in classes} | {f"blobs {name}, bytes" for name in classes} == set(figures)
+    assert sum(int(figures[f"blobs {name}"]) for name in classes) == len(names(bench))
+    assert sum(int(figures[f"blobs {name}, bytes"]) for name in classes) == minio.outcome.size_bytes
+    assert ipfs.outcome.figures["read from MinIO and hashed equal"] == len(names(bench))
+    assert ipfs.verdict.figures["CIDs returned"] == ipfs.verdict.figures["CIDs as predicted"] == len(names(bench))
+    with KuboApi(bench.settings.ipfs) as api:
+        pins = list(pinned_batches(api, bench.runner_run_id()))
+    assert ipfs.verdict.figures["pinned archives"] == len(pins)
 
 
 def test_the_exported_map_holds_the_cid_of_every_blob_and_a_small_one_follows_from_its_hash(bench: Bench) -> None:

@@ -75,6 +75,12 @@ def test_the_operators_own_test_command_is_run_and_its_result_recorded(
     assert waiting == ([] if passes else ["v1_tests.failed"])
     output = bench.runner().place.folder / "v1-tests.log"
     assert output.read_text() == ("" if passes else "broken\n")
+    outcome = bench.record("v1-tests").outcome
+    assert outcome is not None
+    told = {name: outcome.figures[name] for name in ("command", "exit code", "lines of output", "output")}
+    assert told == {
+        "command": command, "exit code": 0 if passes else 3, "lines of output": int(not passes), "output": str(output)
+    }  # fmt: skip
 
 
 def test_without_a_command_the_v1_tests_are_honestly_not_run(bench: Bench) -> None:

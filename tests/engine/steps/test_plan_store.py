@@ -116,6 +116,11 @@ def test_a_real_site_is_migrated_and_proved_without_a_finding(migration: Migrati
     assert verdict.passed
     assert [(c.compared, c.equal) for c in verdict.comparisons] == [(578, 578), (79, 79), (12, 12)]
     assert migration.findings == []
+    assert done.figures["ops a second"]
+    assert done.figures["document bytes"] == done.size_bytes
+    assert any(name.startswith("heads") for name in done.figures)
+    for name in ("heads", "heads of all documents"):
+        assert verdict.figures.get(name) == done.figures.get(name)
 
 
 def test_a_second_run_writes_nothing_and_says_so(migration: Migration) -> None:

@@ -12,6 +12,7 @@ from canswarm_tui.engine.journal import StepState
 from canswarm_tui.engine.settings import EngineSettings, OpaSettings, PolicySettings, Settings, SiteSettings
 from canswarm_tui.engine.step import Keep, Kind, Level
 from canswarm_tui.engine.steps import policy_verdict
+from canswarm_tui.engine.v1.policy import Reason
 from canswarm_tui.engine.v2.policy.opa_client import OpaClient
 from canswarm_tui.engine.v2.policy.source import load_source
 from canswarm_tui.sandbox import process
@@ -75,6 +76,9 @@ def test_the_policy_is_published_read_back_and_proved_on_every_envelope(bench: B
     assert verdict is not None
     compared = {one.name: one.compared for one in verdict.comparisons}
     assert compared["envelopes of the audit log in OPA"] == verdict.figures["envelopes"] == 602
+    figures = verdict.figures
+    for word in ("allow", *(reason.value for reason in Reason)):
+        assert figures[f"{word}, v1"] == figures[f"{word}, OPA"] == figures[f"{word}, both"] != 0, word
     assert compared["conformance set in OPA"] == compared["conformance set in OPA one by one"] > 1500
     assert [module.id for module in client.modules()] == ["swarm/envelope.rego"]
     assert client.data(()) is not None

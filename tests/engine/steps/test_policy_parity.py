@@ -35,6 +35,8 @@ def test_every_difference_is_told_by_name_and_everything_is_counted(threads: int
     assert (parity.inputs, parity.compared, parity.equal, parity.differences) == (1050, 2100, 2094, 6)
     assert parity.reasons == {"kind_not_allowed": 210}
     assert parity.allowed == 1890
+    assert parity.missed == {"kind_not_allowed": 4, "allow": 2}
+    assert parity.invented == {"allow": 2, "signature_invalid": 2, "no_answer": 2}
     assert ticks == sorted(ticks)
     assert ticks[-1] == 2100
 
