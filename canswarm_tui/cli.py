@@ -6,11 +6,12 @@ import logging
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 import click
 
 from canswarm_tui import __version__
-from canswarm_tui.commands.face import Face, end_with_error
+from canswarm_tui.commands.face import Face, end_with_error, log_to
 from canswarm_tui.engine.errors import Defect, EngineError, ExitCode, SettingsError, Stopped
 
 _COMMANDS = {
@@ -93,9 +94,17 @@ def run(arguments: Sequence[str]) -> int:
         sys.stderr.close()
         return ExitCode.STOPPED
     except Exception as exc:
+        if Face.log_path() is None:
+            log_to(_log_without_a_site())
         logging.getLogger(__name__).exception("%s failed", command)
-        path = Face.log_path()
-        remedy = f"the log has the details: {path}" if path else "run it again with --log FILE and report the file"
+        remedy = f"the log has the details: {Face.log_path()}"
         defect = Defect(command or "canswarm-tui", f"a mistake of ours ({type(exc).__name__})", remedy)
         return end_with_error(defect, command, wants_json)
     return int(code) if isinstance(code, int) else ExitCode.DONE
+
+
+def _log_without_a_site() -> Path:
+    """Where a mistake is logged before any site is known."""
+    import platformdirs
+
+    return platformdirs.user_log_path("canswarm-tui", ensure_exists=True) / "canswarm-tui.log"

@@ -15,7 +15,7 @@ import click
 from canswarm_tui.commands.face import Face, common, stop_on_signals
 from canswarm_tui.commands.narrator import Narrator
 from canswarm_tui.commands.views import run_view, write_summary
-from canswarm_tui.engine.checklist import STEP_NAMES, STEPS
+from canswarm_tui.engine.checklist import STEP_NAMES, STEPS, in_order
 from canswarm_tui.engine.errors import (
     Blocked,
     Busy,
@@ -100,7 +100,7 @@ def run_(
     face: Face, steps: tuple[str, ...], yes: bool, plan_digest: str | None, rate: Rate | None, detach: bool
 ) -> int:
     """Run every pending step from preflight to final verification, or the named ones. Resumes; never undoes."""
-    what = ", ".join(steps) if steps else "every pending step"
+    what = ", ".join(info.name for info in in_order(steps)) or "every pending step"
     face.confirm(f"Run {what} for the site {face.settings.site.require_root()}?", yes=yes)
     if plan_digest is not None:
         _, digest = _plan(face, steps)
@@ -172,7 +172,8 @@ def verify(face: Face, steps: tuple[str, ...]) -> int:
 @common
 def undo(face: Face, step: str, yes: bool) -> int:
     """Remove what this run created at the target in one step, and nothing else."""
-    face.confirm(f"Remove what this run created in step {step}?", yes=yes)
+    (info,) = in_order([step])
+    face.confirm(f"Remove what this run created in step {info.name}?", yes=yes)
     return _work(face, lambda runner: runner.undo(step))
 
 

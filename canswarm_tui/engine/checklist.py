@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from canswarm_tui.engine.errors import SettingsError
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,3 +110,13 @@ CHECKLIST: tuple[Group, ...] = (
 
 STEP_NAMES: tuple[str, ...] = tuple(step.name for step in STEPS)
 BY_NAME: dict[str, StepInfo] = {step.name: step for step in STEPS}
+
+
+def in_order(names: Sequence[str]) -> list[StepInfo]:
+    """The named steps in the checklist's order; raises `SettingsError` for an unknown one."""
+    for name in names:
+        if name not in BY_NAME:
+            near = difflib.get_close_matches(name, STEP_NAMES, 1)
+            hint = f"did you mean {near[0]}?" if near else f"the steps are {', '.join(STEP_NAMES)}"
+            raise SettingsError(name, "there is no such step", hint)
+    return [info for info in STEPS if info.name in names]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from canswarm_tui.engine import registry
-from canswarm_tui.engine.checklist import BY_NAME, STEP_NAMES, STEPS, StepInfo
+from canswarm_tui.engine.checklist import BY_NAME, STEP_NAMES, STEPS, StepInfo, in_order
 from canswarm_tui.engine.context import StepContext
 from canswarm_tui.engine.decisions_of_people import require_conflict
 from canswarm_tui.engine.errors import Blocked, Defect, EngineError, ExitCode, SettingsError, Unreachable
@@ -59,7 +59,7 @@ class Runner:
 
     def run(self, names: Sequence[str] = ()) -> RunResult:
         """Check, run and verify the named steps, or all from preflight to final verification; never an undo."""
-        chosen = _in_order(names or STEP_NAMES)
+        chosen = in_order(names or STEP_NAMES)
         with self._session(chosen) as journal:
             for info in chosen:
                 self._require_needs(journal, info)
@@ -69,9 +69,9 @@ class Runner:
 
     def verify(self, names: Sequence[str] = ()) -> RunResult:
         """Read the targets back and compare, always in full; without names, every step that has run."""
-        with self._session(_in_order(names or STEP_NAMES)) as journal:
+        with self._session(in_order(names or STEP_NAMES)) as journal:
             records = journal.records()
-            chosen = _in_order(names or [n for n in STEP_NAMES if has_run(records.get(n)) and n != "verification"])
+            chosen = in_order(names or [n for n in STEP_NAMES if has_run(records.get(n)) and n != "verification"])
             for info in chosen:
                 if not has_run(records.get(info.name)):
                     raise Blocked(info.name, "it has not run yet", f"run it first: `canswarm-tui run {info.name}`")
@@ -81,7 +81,7 @@ class Runner:
 
     def check(self, names: Sequence[str]) -> RunResult:
         """Look only: findings of the named steps."""
-        chosen = _in_order(names)
+        chosen = in_order(names)
         with self._session(chosen) as journal:
             for info in chosen:
                 self._check_step(journal, info)
@@ -89,7 +89,7 @@ class Runner:
 
     def undo(self, name: str) -> RunResult:
         """Remove what this run created in one step; later steps that stand on it must be undone before."""
-        (info,) = _in_order([name])
+        (info,) = in_order([name])
         with self._session([info]) as journal:
             records = journal.records()
             for later in STEPS:
@@ -112,7 +112,7 @@ class Runner:
     def resolve(self, stored: StoredFinding, keep: Keep, who: str, reason: str) -> RunResult:
         """Do what a person decided about a conflict, and keep who and why."""
         require_conflict(stored)
-        (info,) = _in_order([stored.step])
+        (info,) = in_order([stored.step])
         step = self.steps(info.name)
         if not hasattr(step, "resolve"):
             raise SettingsError(
@@ -128,7 +128,7 @@ class Runner:
     def plan(self, names: Sequence[str] = ()) -> dict[str, tuple[str, ...]]:
         """What `run` would do, by step, in order; changes nothing but notes in the journal that it was asked."""
         with self._session([]) as journal:
-            return {i.name: self._plan_step(journal, i) for i in _in_order(names or STEP_NAMES)}
+            return {i.name: self._plan_step(journal, i) for i in in_order(names or STEP_NAMES)}
 
     def _plan_step(self, journal: Journal, info: StepInfo) -> tuple[str, ...]:
         with self._context(journal, info, Verb.CHECK) as ctx:
@@ -344,15 +344,3 @@ def has_run(record: StepRecord | None) -> bool:
         and (record.outcome is not None or record.wrote_at is not None)
         and (record.state not in (StepState.UNDONE, StepState.SKIPPED))
     )
-
-
-def _in_order(names: Sequence[str]) -> list[StepInfo]:
-    """The named steps in the checklist's order; raises `SettingsError` for an unknown one."""
-    import difflib
-
-    for name in names:
-        if name not in BY_NAME:
-            near = difflib.get_close_matches(name, STEP_NAMES, 1)
-            hint = f"did you mean {near[0]}?" if near else f"the steps are {', '.join(STEP_NAMES)}"
-            raise SettingsError(name, "there is no such step", hint)
-    return [info for info in STEPS if info.name in names]

@@ -7,6 +7,7 @@ A secret is a `SecretStr`: it prints as stars and must be unwrapped on purpose w
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -53,6 +54,10 @@ Secret = Annotated[SecretStr, BeforeValidator(_resolve_secret)]
 CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
 
 
+_BUCKET = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+"""S3's rules for a bucket's name."""
+
+
 def reveal(secret: SecretStr | None) -> str | None:
     """The secret itself, or None; the only place where one is unwrapped."""
     return None if secret is None else secret.get_secret_value()
@@ -92,6 +97,18 @@ class SiteSettings(Group):
     test_command: str | None = Field(None, description="how v1's own test suite is run, in test_dir; not set: not run")
     test_dir: Path | None = Field(None, description="the v1 checkout in which test_command runs; default <root>")
     test_timeout_s: float = Field(1800.0, gt=0, description="seconds after which test_command is ended")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, value: str) -> str:
+        if urlsplit(value).scheme == "unix" and urlsplit(value).path:
+            return value
+        return _url(value, ("redis", "rediss"), "redis://HOST:PORT/DATABASE, rediss:// for TLS, or unix:///PATH")
+
+    @field_validator("nats_url")
+    @classmethod
+    def _is_nats(cls, value: str) -> str:
+        return _url(value, ("nats", "tls", "ws", "wss"), "nats://HOST:PORT, or tls:// for TLS")
 
     @property
     def plan_db(self) -> Path:
@@ -148,6 +165,11 @@ class EtcdSettings(Group):
     prefix: str = Field("/swarm/decide/", description="where decisions go, as the guide says")
     timeout_s: float = Field(10.0, gt=0, description="seconds for one request")
 
+    @field_validator("endpoints")
+    @classmethod
+    def _have_schemes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_http_url(one) for one in value)
+
 
 class S3Settings(Group):
     endpoint: str = Field("http://127.0.0.1:9000", description="S3 endpoint (MinIO), with scheme")
@@ -172,6 +194,13 @@ class S3Settings(Group):
     @classmethod
     def _has_scheme(cls, value: str) -> str:
         return _http_url(value)
+
+    @field_validator("bucket")
+    @classmethod
+    def _is_bucket_name(cls, value: str) -> str:
+        if _BUCKET.fullmatch(value) is None:
+            raise ValueError(f"{value!r} is no name of a bucket: 3 to 63 of a-z, 0-9, `-` and `.`")
+        return value
 
     @model_validator(mode="after")
     def _scheme_agrees(self) -> S3Settings:
@@ -268,9 +297,20 @@ class Settings(Group):
 
 
 def _http_url(value: str) -> str:
-    if urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).netloc:
-        raise ValueError(f"{value!r} is not a URL with its scheme: write http://HOST:PORT or https://HOST:PORT")
-    return value.rstrip("/")
+    return _url(value, ("http", "https"), "http://HOST:PORT or https://HOST:PORT").rstrip("/")
+
+
+def _url(value: str, schemes: tuple[str, ...], example: str) -> str:
+    """The URL, if it has one of the schemes and a host; a wrong one isn't repeated where it may hold a password."""
+    shown = "it" if "@" in value else repr(value)
+    try:
+        parts = urlsplit(value)
+        is_whole = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_whole = False
+    if not is_whole:
+        raise ValueError(f"{shown} is not a URL with its scheme: write {example}")
+    return value
 
 
 def _multiaddr_to_url(value: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,25 @@ def test_endpoints_need_their_scheme_and_the_ipfs_api_may_be_a_multiaddr(monkeyp
     monkeypatch.setenv("CANSWARM_S3__ENDPOINT", "localhost:9000")
     with pytest.raises(SettingsError, match=r"http://HOST:PORT"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("etcd.endpoints", "http://one:1,two:2379"), ("etcd.endpoints", "http://one:99999"), ("opa.url", "http://"),
+        ("s3.bucket", "b0"), ("s3.bucket", "Swarm"), ("s3.bucket", "10.0.0.1"), ("s3.bucket", "a..b"),
+        ("site.redis_url", "http://one:6379"), ("site.nats_url", "one:4222"),
+    ],
+)  # fmt: skip
+def test_an_address_or_a_bucket_that_can_be_none_is_refused_by_its_key(key: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{re.escape(key)}: .*flag"):
+        load_settings(flags={key: value})
+
+
+def test_a_wrong_url_is_not_repeated_where_it_may_hold_a_password() -> None:
+    with pytest.raises(SettingsError) as told:
+        load_settings(flags={"site.redis_url": "http://:hunter2@one:6379"})
+    assert "hunter2" not in str(told.value)
 
 
 def test_a_scheme_that_contradicts_secure_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
