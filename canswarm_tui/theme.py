@@ -22,8 +22,8 @@ SIGNS = {
 _ROLES = {
     "done": "success", "proved": "success", "running": "primary", "ready": "primary", "stopping": "warning",
     "stopped": "warning", "needs attention": "warning", "undone": "warning", "warning": "warning", "blocker": "error",
-    "waiting": "warning", "error": "error", "title": "accent", "blocked": "muted", "skipped": "muted",
-    "not started": "muted", "not available yet": "muted", "muted": "muted",
+    "waiting": "warning", "differs": "warning", "error": "error", "title": "accent", "blocked": "muted",
+    "skipped": "muted", "not started": "muted", "not available yet": "muted", "muted": "muted",
 }  # fmt: skip
 _ANSI = {
     "success": "green", "primary": "cyan", "warning": "yellow", "error": "red", "accent": "bold",

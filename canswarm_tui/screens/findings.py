@@ -1,27 +1,26 @@
-"""Findings: a list that can be narrowed, each whole below it, and what a person can decide."""
+"""Findings: a list to narrow and search, a page at a time, each one whole below it, and what can be decided."""
 
 from __future__ import annotations
 
-import getpass
 from typing import ClassVar, cast
 
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
-from textual.widgets import DataTable, Footer, Static
+from textual.containers import VerticalScroll
+from textual.widgets import DataTable, Footer, Input, Static
 
-from canswarm_tui.engine.checklist import BY_NAME
-from canswarm_tui.engine.decisions_of_people import accept_finding
-from canswarm_tui.engine.errors import EngineError
-from canswarm_tui.engine.journal import Journal, StoredFinding
+from canswarm_tui.engine.journal import StoredFinding
 from canswarm_tui.engine.step import Keep, Kind
 from canswarm_tui.engine.text import shown
 from canswarm_tui.screens.base import SwarmScreen
-from canswarm_tui.screens.reason import ReasonScreen
+from canswarm_tui.screens.conflict import ConflictScreen, conflicts_of
+from canswarm_tui.screens.deciding import accept, copy_out, finding_as_text, resolve_conflict
+from canswarm_tui.theme import style_of
+from canswarm_tui.widgets.finding_filter import FindingFilter
 
-FILTERS = ("waiting for a person", "blocker", "warning", "note", "all")
-DRAWN_AT_MOST = 2000
+PAGE = 200
+"""Rows that are mounted at once, however many there are."""
 
 
 class FindingsScreen(SwarmScreen):
@@ -29,146 +28,205 @@ class FindingsScreen(SwarmScreen):
 
     CSS_PATH = "findings.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "tab",
-            "filter",
-            "Filter",
-            id="filter-findings",
-            tooltip="waiting, blockers, warnings, notes, all",
-            priority=True,
-        ),
+        Binding("tab", "narrow('level')", "Level", id="filter-findings", priority=True, show=False,
+                tooltip="waiting, blockers, warnings, notes, all"),
+        Binding("i", "narrow('kind')", "Kind", id="filter-kind", show=False, tooltip="one kind of finding, or all"),
+        Binding("p", "narrow('step')", "Step", id="filter-step", show=False, tooltip="one step's findings, or all"),
+        Binding("s", "search", "Search", id="search-findings", show=False, tooltip="words in subject, fact or details"),
+        Binding("enter", "compare", "Compare", id="compare-finding", key_display="⏎", priority=True,
+                tooltip="a conflict: both values side by side"),
         Binding("a", "accept", "Accept", id="accept-finding", tooltip="accept it as it is, with a reason"),
-        Binding("t", "keep_target", "Keep target's", id="keep-target", tooltip="a conflict: the target's value stays"),
-        Binding("k", "keep_site", "Keep site's", id="keep-site", tooltip="a conflict: the site's value replaces it"),
-        Binding("w", "write", "Save", id="save-findings", tooltip="write the list into a file"),
-    ]
+        Binding("t", "keep('target')", "Target's", id="keep-target", tooltip="a conflict: the target's value stays"),
+        Binding("k", "keep('site')", "Site's", id="keep-site", tooltip="a conflict: the site's value replaces it"),
+        Binding("n", "turn(1)", "Next", id="next-page", tooltip="the next page"),
+        Binding("b", "turn(-1)", "Before", id="previous-page", tooltip="the page before"),
+        Binding("c", "copy", "Copy", id="copy-finding", tooltip="this one to the clipboard and into a file"),
+        Binding("w", "write", "Save", id="save-findings", tooltip="write the whole narrowed list into a file"),
+    ]  # fmt: skip
 
     def __init__(self, step: str | None = None) -> None:
         super().__init__()
-        self._step = step
-        self._filter = 0
+        self._filter = FindingFilter(step=step or "all")
+        self._page = 0
+        self._chosen: list[StoredFinding] = []
         self._drawn: list[StoredFinding] = []
+        self._source: tuple[object, ...] = ()
+        self._offered: tuple[bool | None, ...] = ()
 
     def compose(self) -> ComposeResult:
         yield Static(id="head", markup=False)
+        yield Static(id="filters", markup=False)
+        yield Input(id="search", placeholder="words; Enter goes to the list, Esc forgets them", compact=True)
         yield DataTable(id="list", cursor_type="row")
-        with Vertical(id="detail"):
+        with VerticalScroll(id="detail"):
             yield Static(id="whole", markup=False)
         yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
+        self._search().display = False
         table = self._table()
         for name, width in (("level", 8), ("status", 9), ("step", 13), ("subject", max(18, self.app.size.width // 4))):
             table.add_column(name, width=width)
         table.add_column("what")
-        if not any(self._passes(f) for f in self.swarm.model.findings):
-            self._filter = len(FILTERS) - 1
+        if not any(self._filter.passes(f) for f in self.swarm.model.findings):
+            self._filter = self._filter.with_level("all")
         self.redraw()
         table.focus()
 
     def redraw(self) -> None:
-        chosen = [f for f in self.swarm.model.findings if self._passes(f)]
-        name = FILTERS[self._filter]
-        cut = f", the first {DRAWN_AT_MOST:,} are listed" if len(chosen) > DRAWN_AT_MOST else ""
-        of = "" if self._step is None else f" of {BY_NAME[self._step].title}"
-        self.query_one("#head", Static).update(f"Findings{of}: {name} ({len(chosen):,}{cut})")
-        if chosen[:DRAWN_AT_MOST] == self._drawn:
+        findings = self.swarm.model.findings
+        source = (id(findings), len(findings), self._filter)
+        if source != self._source:
+            self._source = source
+            self._chosen = [f for f in findings if self._filter.passes(f)]
+        self._page = max(0, min(self._page, self._pages - 1))
+        pages = f"   page {self._page + 1:,} of {self._pages:,}" if self._pages > 1 else ""
+        self.put("#head", f"Findings: {len(self._chosen):,} of {len(findings):,}{pages}{self.swarm.watching}")
+        self.put("#filters", self._filters_text())
+        self._draw(self._chosen[self._page * PAGE : (self._page + 1) * PAGE])
+
+    def _draw(self, page: list[StoredFinding]) -> None:
+        if page == self._drawn:
             return
-        self._drawn = chosen[:DRAWN_AT_MOST]
-        table = self._table()
+        table, row, same_rows = self._table(), self._table().cursor_row, len(page) == len(self._drawn)
+        self._drawn = page
         table.clear()
-        for f in self._drawn:
-            status = "waiting" if f.wants_decision else f.status.value
-            cells = (
-                f.finding.level.value,
-                status,
-                f.step,
-                shown(f.finding.subject, 60),
-                shown(f.finding.happened, 200),
-            )
-            table.add_row(*(Text(cell) for cell in cells), key=f.id)
+        for f in page:
+            table.add_row(*_cells(f, self.app.theme), key=f.id)
+        if same_rows and 0 < row < len(page):
+            table.move_cursor(row=row)
         self._show()
+
+    def _filters_text(self) -> Text:
+        text, muted = Text(), style_of("muted", self.app.theme)
+        step = self._filter.step
+        for key, name, value in (
+            ("tab", "level", self._filter.level), ("i", "kind", self._filter.kind),
+            ("p", "step", step), ("s", "search", shown(self._filter.words, 40) or "–"),
+        ):  # fmt: skip
+            text.append(f"{key} ", muted).append(f"{name}: ", muted).append(f"{value}   ")
+        return text
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's
+        """The footer shows what can be done with the finding under the cursor."""
+        found = self._current()
+        is_conflict = found is not None and found.finding.kind is Kind.CONFLICT
+        if action == "narrow" and self._is_searching:
+            return False
+        if action == "compare":
+            return is_conflict and not self._is_searching
+        if action == "keep":
+            return is_conflict and self.swarm.model.running is None
+        if action == "accept":
+            return found is not None and found.wants_decision
+        if action == "turn":
+            return self._pages > 1
+        return action not in ("copy", "write") or found is not None
 
     def on_data_table_row_highlighted(self) -> None:
         self._show()
 
-    def action_filter(self) -> None:
-        self._filter = (self._filter + 1) % len(FILTERS)
-        self._drawn = []
-        self.redraw()
+    def on_input_changed(self, event: Input.Changed) -> None:
+        self._narrow(self._filter.with_words(event.value))
+
+    def on_input_submitted(self) -> None:
+        self._leave_search()
+
+    def action_back(self) -> None:
+        """Out of the search first, then out of the screen."""
+        if self._is_searching:
+            self._search().value = ""
+            self._leave_search()
+        else:
+            super().action_back()
+
+    def action_narrow(self, what: str) -> None:
+        self._narrow(self._filter.next(what))
+
+    def action_search(self) -> None:
+        self._search().display = True
+        self._search().focus()
+        self.refresh_bindings()
+
+    def action_compare(self) -> None:
+        found = self._current()
+        if found is None:
+            return
+        if found in conflicts_of(self.swarm.model, found.step):
+            self.app.push_screen(ConflictScreen(found.step, found.id))
+        else:
+            self.swarm.tell("this finding holds no values to compare", severity="warning")
 
     def action_accept(self) -> None:
+        accept(self.swarm, self._current())
+
+    def action_keep(self, side: str) -> None:
+        resolve_conflict(self.swarm, self._current(), Keep(side))
+
+    def action_turn(self, by: int) -> None:
+        self._page = (self._page + by) % max(1, self._pages)
+        self.redraw()
+        self._table().move_cursor(row=0)
+
+    def action_copy(self) -> None:
         found = self._current()
-        if self.swarm.observe:
-            self.swarm.tell("observing only: start without --observe to decide", severity="warning")
-            return
-        if found is None or not found.wants_decision:
-            self.swarm.tell("choose a finding that waits for a person", severity="warning")
-            return
-
-        def accept(reason: str | None) -> None:
-            if reason:
-                self._decide(found, reason)
-
-        self.app.push_screen(ReasonScreen(found.finding.subject), accept)
-
-    def action_keep_target(self) -> None:
-        self._resolve(Keep.TARGET)
-
-    def action_keep_site(self) -> None:
-        self._resolve(Keep.SITE)
+        if found is not None:
+            copy_out(self.swarm, f"finding-{found.id}.txt", finding_as_text(found))
 
     def action_write(self) -> None:
         path = self.swarm.place.folder / "findings.txt"
-        path.write_text("\n\n".join(_whole(f) for f in self._drawn) + "\n", encoding="utf-8")
-        self.swarm.tell(f"saved {len(self._drawn):,} findings in {path}")
-
-    def _decide(self, found: StoredFinding, reason: str) -> None:
         try:
-            journal = Journal.join(self.swarm.place.journal)
-            try:
-                accept_finding(journal, found.id, getpass.getuser(), reason)
-            finally:
-                journal.close()
-        except EngineError as exc:
-            self.swarm.tell(str(exc), severity="error")
-        self.swarm.model.read(elsewhere=self.swarm.model.elsewhere)
-        self.swarm.refresh_screens()
-
-    def _resolve(self, keep: Keep) -> None:
-        found = self._current()
-        if found is None or found.finding.kind is not Kind.CONFLICT:
-            self.swarm.tell("choose a conflict", severity="warning")
+            with path.open("w", encoding="utf-8", errors="backslashreplace") as file:
+                file.writelines(f"{finding_as_text(f)}\n\n" for f in self._chosen)
+        except OSError as exc:
+            self.swarm.tell(f"{path} could not be written: {exc.strerror}", severity="error")
             return
-        who = getpass.getuser()
-        self.swarm.begin(lambda runner: runner.resolve(found, keep, who, ""))
+        self.swarm.tell(f"saved {len(self._chosen):,} findings in {path}")
 
-    def _passes(self, found: StoredFinding) -> bool:
-        name = FILTERS[self._filter]
-        if self._step is not None and found.step != self._step:
-            return False
-        return found.wants_decision if self._filter == 0 else name in ("all", found.finding.level.value)
+    @property
+    def _pages(self) -> int:
+        return -(-len(self._chosen) // PAGE)
+
+    @property
+    def _is_searching(self) -> bool:
+        search = self.query_one_optional("#search", Input)
+        return search is not None and search.has_focus
+
+    def _narrow(self, narrowed: FindingFilter) -> None:
+        self._filter, self._page = narrowed, 0
+        self.redraw()
+        self.refresh_bindings()
+
+    def _leave_search(self) -> None:
+        self._search().display = bool(self._search().value)
+        self._table().focus()
+        self.refresh_bindings()
+
+    def _search(self) -> Input:
+        return self.query_one("#search", Input)
 
     def _table(self) -> DataTable[Text]:
         return cast("DataTable[Text]", self.query_one("#list", DataTable))
 
     def _current(self) -> StoredFinding | None:
+        if not self._drawn:
+            return None
         row = self._table().cursor_row
         return self._drawn[row] if 0 <= row < len(self._drawn) else None
 
     def _show(self) -> None:
         found = self._current()
-        self.query_one("#whole", Static).update("nothing here" if found is None else _whole(found))
+        self.put("#whole", "nothing here" if found is None else finding_as_text(found))
+        offered = tuple(self.check_action(action, ()) for action in ("compare", "accept", "copy", "turn", "keep"))
+        if offered != self._offered:
+            self._offered = offered
+            self.refresh_bindings()
 
 
-def _whole(found: StoredFinding) -> str:
-    """One finding as text: what, why, what to do, both values, and who decided."""
+def _cells(found: StoredFinding, theme: str) -> tuple[Text, ...]:
     finding = found.finding
-    lines = [
-        f"{found.id}  {finding.code}  {finding.kind.value}", shown(finding.subject), f"{shown(finding.happened)}.",
-        f"What to do: {shown(finding.remedy)}",
-    ]  # fmt: skip
-    lines += [f"{name}: {shown(text)}" for name, text in finding.details.items()]
-    if found.decided_by:
-        lines.append(f"{found.status.value} by {shown(found.decided_by)}: {shown(found.reason or '')}")
-    return "\n".join(lines)
+    status = "waiting" if found.wants_decision else found.status.value
+    return (
+        Text(finding.level.value, style_of(finding.level.value, theme)), Text(status, style_of(status, theme)),
+        Text(found.step), Text(shown(finding.subject, 60)), Text(shown(finding.happened, 200)),
+    )  # fmt: skip

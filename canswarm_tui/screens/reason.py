@@ -19,17 +19,20 @@ class ReasonScreen(ModalScreen[str]):
     CSS_PATH = "modal.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel", id="cancel-reason")]
 
-    def __init__(self, subject: str) -> None:
+    def __init__(self, subject: str, act: str = "Accept {} as it is.") -> None:
+        """`act` is what will be done, with `{}` for the subject."""
         super().__init__()
         self._subject = subject
+        self._act = act
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):
             yield Static(
-                f"Accept {shown(self._subject, 120)} as it is. Why? It is kept in journal and report.", markup=False
+                f"{self._act.replace('{}', shown(self._subject, 120))} Why? It is kept in journal and report.",
+                markup=False,
             )
             yield Input(id="reason")
-            yield Static("Enter accepts, Esc goes back", markup=False)
+            yield Static("Enter does it, Esc goes back", markup=False)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         self.dismiss(event.value.strip())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from canswarm_tui.engine.probe import SERVERS
+from canswarm_tui.engine.rate import limit_text
 from canswarm_tui.engine.text import bytes_text, duration_text, shown
 from canswarm_tui.model import RunModel, title_of
 from canswarm_tui.widgets.step_facts import figure_text
@@ -12,16 +13,33 @@ from canswarm_tui.widgets.step_facts import figure_text
 _BARS = "▁▂▃▄▅▆▇█"
 
 
-def live_text(model: RunModel, step: str | None = None) -> str:
-    """The lines for the model as it is; `step` is the one that the screen is about, if it is about one."""
+PHASE_SERVERS: Mapping[str, tuple[str, ...]] = {
+    "preflight": SERVERS, "documentation": (), "v1-tests": (), "backup": ("redis", "nats"),
+    "blobs-minio": ("minio",), "blobs-ipfs": ("minio", "ipfs", "etcd"), "decisions": ("redis", "etcd"),
+    "plan-store": ("automerge",), "policy-opa": ("opa",), "policy-wasm": ("opa",), "verification": SERVERS,
+}  # fmt: skip
+"""Those that a step talks to."""
+
+
+def live_text(model: RunModel, step: str | None = None, limit: tuple[float | None] | tuple[()] = ()) -> str:
+    """The lines for the model as it is; `step` is the one that the screen is about, if it is about one.
+
+    `limit` holds the rate limit where the step obeys one.
+    """
+    limited = limit_text(limit[0]) if limit else ""
     if model.running is None:
         if step is not None:
-            return "Nothing runs. r runs or resumes this step, p says what that would do."
+            more = f"   {limited}" if limited else ""
+            return f"Nothing runs. r runs or resumes this step, p says what that would do.{more}"
         return "Nothing runs. Enter opens an item, r runs it, a runs all that is pending."
     name, verb = model.running
     title = title_of(name)
     head = f"{'Stopping' if model.stopping else 'Running'}: {title} ({verb.value})"
     progress = model.progress
+    if model.retries:
+        head += f"   retries {model.retries:,}"
+    if limited and name == step:
+        head += f"   {limited}"
     if progress is None:
         return head
     of = "" if progress.total is None else f" of {progress.total:,}"
@@ -34,8 +52,6 @@ def live_text(model: RunModel, step: str | None = None) -> str:
     lines = [head, "   ".join(parts)]
     if progress.figures:
         lines.append("   ".join(f"{shown(n, 30)} {figure_text(n, v)}" for n, v in progress.figures.items()))
-    if model.retries:
-        lines[0] += f"   retries {model.retries:,}"
     if model.waiting:
         lines.append(f"Waiting: {shown(model.waiting, 300)}")
     return "\n".join(lines)
@@ -52,12 +68,14 @@ def bar_text(model: RunModel, width: int) -> str:
     return f"{'█' * full}{'░' * (cells - full)} {share:4.0%}"
 
 
-def health_text(model: RunModel) -> str:
-    """One line: each server with a sign and how long it took, trouble first in words."""
-    if not model.health:
+def health_text(model: RunModel, names: Sequence[str] = SERVERS) -> str:
+    """One line: each of the servers with a sign and how long it took, trouble first in words; none: empty."""
+    if not names:
+        return ""
+    if not any(name in model.health for name in names):
         return "servers: looking…"
     parts = []
-    for name in SERVERS:
+    for name in names:
         seen = model.health.get(name)
         if seen is not None:
             parts.append(f"✓ {name} {seen.took_ms:.0f} ms" if seen.error is None else f"✗ {name} {seen.error.happened}")

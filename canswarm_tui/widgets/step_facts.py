@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from rich.text import Text
 
@@ -45,8 +45,8 @@ def plan_text(plan: Sequence[str] | None, theme: str) -> Text:
     return text
 
 
-def outcome_text(record: StepRecord, theme: str) -> Text:
-    """What the last run or undo did; zero counts are left out."""
+def outcome_text(record: StepRecord, theme: str, elsewhere: Collection[str] = ()) -> Text:
+    """What the last run or undo did; zero counts are left out, and figures that are shown `elsewhere`."""
     outcome = record.outcome
     if outcome is None:
         return Text()
@@ -60,12 +60,12 @@ def outcome_text(record: StepRecord, theme: str) -> Text:
     facts: dict[str, Figure] = {name: n for name, n in counts.items() if n}
     if outcome.size_bytes:
         facts["written"] = bytes_text(outcome.size_bytes)
-    text.append(_table({**facts, **outcome.figures}))
+    text.append(_table({**facts, **{n: v for n, v in outcome.figures.items() if n not in elsewhere}}))
     return text
 
 
-def verdict_text(record: StepRecord, theme: str) -> Text:
-    """What was compared, how, and whether it still holds."""
+def verdict_text(record: StepRecord, theme: str, elsewhere: Collection[str] = ()) -> Text:
+    """What was compared, how, and whether it still holds; without the figures that are shown `elsewhere`."""
     verdict = record.verdict
     if verdict is None:
         return Text()
@@ -78,7 +78,7 @@ def verdict_text(record: StepRecord, theme: str) -> Text:
         word = "proved" if c.different == 0 else "needs attention"
         text.append(f"\n  {SIGNS[word]} ", style_of(word, theme))
         text.append(f"{shown(c.name)}: {c.equal:,} of {c.compared:,} equal, {shown(c.proof)}")
-    text.append(_table(verdict.figures))
+    text.append(_table({n: v for n, v in verdict.figures.items() if n not in elsewhere}))
     return text
 
 
