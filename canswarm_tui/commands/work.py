@@ -160,9 +160,18 @@ def stop(face: Face, wait: bool) -> int:
 
 @click.command()
 @STEP_ARGUMENTS
+@click.option("--key", metavar="KEY", help="just this record of one step: compare site, target and receipt")
 @common
-def verify(face: Face, steps: tuple[str, ...]) -> int:
-    """Read the targets back and compare with the site, in full; without steps, everything that has run."""
+def verify(face: Face, steps: tuple[str, ...], key: str | None) -> int:
+    """Read the targets back and compare with the site, in full; without steps, everything that has run.
+
+    With --key one record of one step is read now and compared three ways: a blob's SHA-256, a need id, an op, task or
+    thread id, an envelope's id. Ends with 0 when it is equal, 10 when it is not, 3 when a side can't be reached.
+    """
+    if key is not None:
+        from canswarm_tui.commands.three_ways import compare_record
+
+        return compare_record(face, steps, key)
     return _work(face, lambda runner: runner.verify(steps))
 
 
