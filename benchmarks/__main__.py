@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import memory, stores, whole
+from benchmarks import interface, memory, stores, whole
 from benchmarks.measure import Result
 from canswarm_tui import __version__
 
@@ -26,6 +26,7 @@ ALL: dict[str, Callable[[Path, float], Iterator[Result]]] = {
     "ops": whole.million_ops,
     "memory": memory.flatness,
     "site": whole.whole_site,
+    "interface": interface.interface,
 }
 QUICK = 0.1
 WANTED = {

@@ -73,6 +73,11 @@ def peak_memory() -> Iterator[list[float]]:
         thread.join()
 
 
+def resident_mib(pid: int) -> float:
+    """Resident memory of one process, in MiB."""
+    return _resident(pid) / 2**20
+
+
 def _tree(root: int) -> list[int]:
     pids, wave = [root], [root]
     while wave:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, cast
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
@@ -44,13 +45,26 @@ class SwarmScreen(Screen[None]):
         """Draw the model as it is now."""
 
     def put(self, selector: str, text: str | Text) -> None:
-        """Show a text literally; one that is there already costs nothing on the wire."""
+        """Show a text literally; one that is there already costs nothing on the wire.
+
+        Nor is anything else painted again where the text stays as high as it was: a new layout paints the whole screen.
+        """
         widget = self.query_one(selector, Static)
         if widget.content != text:
-            widget.update(text)
+            height, width = widget.styles.height, widget.content_size.width
+            stays = (height is not None and not height.is_auto) or (
+                _height(str(widget.content), width) == _height(str(text), width) is not None
+            )
+            widget.update(text, layout=not stays)
 
     def action_back(self) -> None:
         self.app.pop_screen()
+
+
+def _height(text: str, width: int) -> int | None:
+    """Lines of a text that needs no wrapping at this width, else None."""
+    lines = text.split("\n")
+    return len(lines) if all(cell_len(line) <= width for line in lines) else None
 
 
 class StepScreen(SwarmScreen):

@@ -96,7 +96,7 @@ class ChecklistScreen(StepScreen):
         """Draw the model; cells that stay the same cost nothing."""
         table, model = self._table(), self.swarm.model
         for group in CHECKLIST:
-            table.update_cell(f"group:{group.title}", "item", Text(group.title, style_of("title", self.app.theme)))
+            _put(table, f"group:{group.title}", "item", Text(group.title, style_of("title", self.app.theme)))
             for number, item in enumerate(group.items):
                 drawn = model.item(item)
                 for column, text in zip(
@@ -104,8 +104,7 @@ class ChecklistScreen(StepScreen):
                 ):
                     if column == "what" and not self._is_wide:
                         continue
-                    if table.get_cell(f"{group.title}:{number}", column) != text:
-                        table.update_cell(f"{group.title}:{number}", column, text)
+                    _put(table, f"{group.title}:{number}", column, text)
         n = model.waiting_findings
         waits = f"   ! {n:,} finding{'s wait' if n > 1 else ' waits'} for a person" if n else ""
         self.put("#head", f"CAN Swarm v1 → v2   site {shown(model.site, 40)}{waits}{self.swarm.watching}")
@@ -187,6 +186,12 @@ class ChecklistScreen(StepScreen):
                     self._table().move_cursor(row=row)
                     return
                 row += 1
+
+
+def _put(table: DataTable[str | Text], row: str, column: str, text: Text) -> None:
+    """Show a text in a cell; an update paints the whole table, so one that changes nothing isn't made."""
+    if table.get_cell(row, column) != text:
+        table.update_cell(row, column, text)
 
 
 def _cells(drawn: Shown, theme: str, title_width: int, what_width: int) -> tuple[Text, Text, Text, Text, Text]:

@@ -49,13 +49,13 @@ class Terminal:
         while time.monotonic() < deadline:
             if holds(self.text()):
                 return self.text()
-            if not self._read(0.2) and self._ended():
+            if not self.read(0.2) and self._ended():
                 break
         raise AssertionError(f"not on the screen in time:\n{self.text()}")
 
     def settle(self, quiet_s: float = 0.3) -> None:
         """Read until nothing has come for so long: keys pressed while a screen is being changed are dropped."""
-        while self._read(quiet_s):
+        while self.read(quiet_s):
             pass
 
     def send(self, number: signal.Signals) -> None:
@@ -75,7 +75,7 @@ class Terminal:
                 self.pid = 0
                 return os.waitstatus_to_exitcode(status)
             if self._fd >= 0:
-                self._read(0.05)
+                self.read(0.05)
             else:
                 time.sleep(0.05)
         raise AssertionError(f"it does not end:\n{self.text()}")
@@ -87,7 +87,8 @@ class Terminal:
         if self._fd >= 0:
             os.close(self._fd)
 
-    def _read(self, wait_s: float) -> bool:
+    def read(self, wait_s: float) -> bool:
+        """Take what comes within so long; whether anything did."""
         ready, _, _ = select.select([self._fd], [], [], wait_s)
         if not ready:
             return False
