@@ -42,6 +42,7 @@ class _Module:
     """One file of the policy as it is drawn."""
 
     name: str
+    text: str
     lines: tuple[str, ...]
     rules: list[RegoRule] = field(default_factory=list)
 
@@ -146,7 +147,7 @@ class RegoScreen(SwarmScreen):
         module = self._module
         if module is not None:
             name = module.name.replace("/", "-")
-            copy_out(self.swarm, f"rego-{name}", "\n".join(module.lines))
+            copy_out(self.swarm, f"rego-{name}", module.text)
 
     @property
     def _module(self) -> _Module | None:
@@ -180,8 +181,9 @@ class RegoScreen(SwarmScreen):
 
 
 def _module(name: str, text: bytes) -> _Module:
-    decoded = text.decode("utf-8", "backslashreplace").replace("\t", "    ")
-    return _Module(shown(name, 80), tuple(decoded.split("\n")), rules_of(decoded))
+    decoded = text.decode("utf-8", "backslashreplace")
+    lines = decoded.replace("\t", "    ").split("\n")
+    return _Module(shown(name, 80), decoded, tuple(lines), rules_of(decoded))
 
 
 def _rule_text(word: str, found: Sequence[RegoRule], theme: str, *, shipped: bool) -> Text:

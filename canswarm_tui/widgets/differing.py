@@ -24,7 +24,7 @@ Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 
 def differing_texts(left: str, right: str, theme: str) -> tuple[Text, Text]:
-    """Both, literally, as one flow of text each."""
+    """Both, which must be printable already (`engine.text.shown`), as one flow of text each."""
     one, other = _WORD.findall(left), _WORD.findall(right)
     texts = Text(), Text()
     style = style_of("differs", theme)

@@ -57,7 +57,7 @@ def rules_of(module: str) -> list[RegoRule]:
     """The rules of a module in the order of their lines; comments and blank lines between them belong to none."""
     lines = module.split("\n")
     starts = [number for number, line in enumerate(lines) if _begins_rule(line)]
-    ends = [*starts[1:], len(lines)]
+    ends = [*starts[1:], len(lines)][: len(starts)]
     return [_rule(lines, first, end) for first, end in zip(starts, ends, strict=True)]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from canswarm_tui.engine.journal import Journal, StepState
-from canswarm_tui.engine.journal.state import Json
+from canswarm_tui.engine.journal.schema import Json
 from canswarm_tui.engine.place import Place
 from canswarm_tui.engine.step import Comparison, Figure, Finding, Kind, Level, Outcome, Verb, Verdict
 from canswarm_tui.engine.v1.policy import Reason
