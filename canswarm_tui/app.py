@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.screen import Screen
 
 from canswarm_tui.bridge import EngineEnded, EngineProgressed, EngineSaid, EngineThread, Result
 from canswarm_tui.commands.face import log_to
@@ -20,7 +22,6 @@ from canswarm_tui.engine.events import FindingSeen, Retrying, Said, StepEnded, S
 from canswarm_tui.engine.journal import Journal
 from canswarm_tui.engine.lock import is_held
 from canswarm_tui.engine.place import place_of
-from canswarm_tui.engine.runner import Runner
 from canswarm_tui.engine.settings import Settings
 from canswarm_tui.engine.settings_file import load_settings
 from canswarm_tui.engine.text import shown
@@ -28,8 +29,10 @@ from canswarm_tui.health import HealthSeen, HealthWatch
 from canswarm_tui.model import RunModel
 from canswarm_tui.screens.base import SwarmScreen
 from canswarm_tui.screens.checklist import ChecklistScreen
-from canswarm_tui.screens.quit import QuitScreen
 from canswarm_tui.theme import DARK, LIGHT, THEMES
+
+if TYPE_CHECKING:
+    from canswarm_tui.engine.runner import Runner
 
 POLL_S = 1.0
 DRAW_EVERY_S = 0.1
@@ -60,19 +63,23 @@ class SwarmApp(App[int], inherit_bindings=False):
         self.health = HealthWatch(settings, self.post_message)
         self._leaving: int | None = None
         self._stale = False
-
-    def on_mount(self) -> None:
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         self.theme = DARK.name
+
+    def get_default_screen(self) -> Screen[None]:
+        """The checklist, painted at once: a screen that is pushed over another waits for a switch of screens."""
+        self.model.read(elsewhere=self._runs_elsewhere())
+        return ChecklistScreen()
+
+    def on_mount(self) -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._signalled, signal.SIGTERM.name)
         signal.signal(signal.SIGHUP, lambda _number, _frame: self._hung_up())
-        self.model.read(elsewhere=self._runs_elsewhere())
-        self.push_screen(ChecklistScreen())
         self.set_interval(POLL_S, self.follow)
         over_ssh = bool(os.environ.get("SSH_CONNECTION"))
         self.set_interval(DRAW_OVER_SSH_EVERY_S if over_ssh else DRAW_EVERY_S, self.draw)
-        self.health.start()
+        self.call_after_refresh(self.health.start)
+        self.call_after_refresh(_collect_garbage_again)
 
     def on_unmount(self) -> None:
         self.health.end()
@@ -162,6 +169,8 @@ class SwarmApp(App[int], inherit_bindings=False):
         self.refresh_screens()
 
     def action_leave(self) -> None:
+        from canswarm_tui.screens.quit import QuitScreen
+
         if not self.engine.busy:
             self.exit(0)
         elif not isinstance(self.screen, QuitScreen):
@@ -217,6 +226,12 @@ class SwarmApp(App[int], inherit_bindings=False):
             if elsewhere or self.model.elsewhere:
                 self.model.read(elsewhere=elsewhere)
                 self.refresh_screens()
+
+
+def _collect_garbage_again() -> None:
+    """What was made on the way to the first paint stays; looking through it again and again would hold up keys."""
+    gc.freeze()
+    gc.enable()
 
 
 def open_app(config: Path | None, *, observe: bool, mouse: bool) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
+from typing import TYPE_CHECKING, TypeAlias
 
 from textual.message import Message
 
@@ -16,15 +17,17 @@ from canswarm_tui.engine.errors import Defect, EngineError
 from canswarm_tui.engine.events import Event, FindingSeen, Retrying, Said, StepEnded, StepProgressed, StepStarted
 from canswarm_tui.engine.live import write_live
 from canswarm_tui.engine.place import place_of
-from canswarm_tui.engine.rate import RateLimit
-from canswarm_tui.engine.runner import Runner, RunResult, limit_of
+from canswarm_tui.engine.rate import RateLimit, limit_of
 from canswarm_tui.engine.settings import Settings
 from canswarm_tui.engine.stop import StopSignal
+
+if TYPE_CHECKING:
+    from canswarm_tui.engine.runner import Runner, RunResult
 
 LIVE_EVERY_S = 0.5
 log = logging.getLogger(__name__)
 Plan = dict[str, tuple[str, ...]]
-Result = RunResult | Plan
+Result: TypeAlias = "RunResult | Plan"
 
 
 class EngineSaid(Message):
@@ -80,6 +83,8 @@ class EngineThread:
         """Begin; a call while it works is an assertion failure."""
         assert not self.busy
         stop = self.stop_signal = StopSignal()
+        from canswarm_tui.engine.runner import Runner
+
         runner = Runner(self.settings, self._emit, stop)
         runner.limit = self.limit
         self._thread = threading.Thread(target=self._run, args=(runner, work), name="engine")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ def open_interface(config: str | None, *, observe: bool, mouse: bool) -> int:
         # Textual reads it when it is imported: fewer frames over a slow line.
         os.environ.setdefault("TEXTUAL_FPS", FRAMES_OVER_SSH)
         os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+    gc.disable()  # until the first paint: a tenth of the way there would be spent on it
     from canswarm_tui.app import open_app
 
     return open_app(Path(config) if config else None, observe=observe, mouse=mouse)

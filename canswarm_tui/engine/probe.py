@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from canswarm_tui.engine.errors import EngineError
-from canswarm_tui.engine.http import bearer, check_status, http_client, http_errors
 from canswarm_tui.engine.place import without_secrets
 from canswarm_tui.engine.settings import Settings
 from canswarm_tui.engine.step import Figure
@@ -113,6 +112,8 @@ def _ipfs(settings: Settings) -> Facts:
 
 
 def _opa(settings: Settings) -> Facts:
+    from canswarm_tui.engine.http import bearer, check_status, http_client, http_errors
+
     opa = settings.opa
     subject = f"OPA {opa.url}"
     with (

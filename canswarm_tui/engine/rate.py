@@ -7,8 +7,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from canswarm_tui.engine.stop import StopSignal
+
+if TYPE_CHECKING:
+    from canswarm_tui.engine.settings import Settings
 
 LOOK_AGAIN_S = 0.2
 """A wait is cut into pieces of this length, so that a limit turned meanwhile holds at once."""
@@ -114,3 +118,9 @@ def read_limit(text: str) -> float | None:
     if not math.isfinite(records_s) or records_s <= 0:
         raise ValueError("write records a second, such as 500, or off")
     return records_s
+
+
+def limit_of(settings: Settings) -> RateLimit:
+    """The rate limit that the settings ask for."""
+    mib_s = settings.engine.rate_limit_mib_s
+    return RateLimit(settings.engine.rate_limit_records_s, None if mib_s is None else mib_s * 2**20)

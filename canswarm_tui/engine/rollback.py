@@ -22,9 +22,9 @@ from canswarm_tui.engine.backup.verify import verify_backup
 from canswarm_tui.engine.checklist import STEPS, StepInfo
 from canswarm_tui.engine.errors import Blocked, EngineError, ExitCode, SiteUnreadable, Stopped
 from canswarm_tui.engine.events import Emit, Said, StepProgressed
-from canswarm_tui.engine.journal import Journal, Json, StepState
+from canswarm_tui.engine.journal import Journal, Json, StepState, has_run
 from canswarm_tui.engine.place import Place, place_of
-from canswarm_tui.engine.runner import Runner, has_run
+from canswarm_tui.engine.runner import Runner
 from canswarm_tui.engine.settings import Settings, SiteSettings
 from canswarm_tui.engine.step import Finding, Kind, Level, Outcome, Progress, Verb
 from canswarm_tui.engine.stop import StopSignal

@@ -16,10 +16,10 @@ from canswarm_tui.engine.context import StepContext
 from canswarm_tui.engine.decisions_of_people import require_conflict
 from canswarm_tui.engine.errors import Blocked, Defect, EngineError, ExitCode, SettingsError, Unreachable
 from canswarm_tui.engine.events import Emit, Said, StepEnded, StepStarted
-from canswarm_tui.engine.journal import FindingStatus, Journal, StepRecord, StepState, StoredFinding
+from canswarm_tui.engine.journal import FindingStatus, Journal, StepRecord, StepState, StoredFinding, has_run
 from canswarm_tui.engine.lock import hold_run
 from canswarm_tui.engine.place import place_of, site_identity, target_addresses
-from canswarm_tui.engine.rate import RateLimit, limit_text
+from canswarm_tui.engine.rate import RateLimit, limit_of, limit_text
 from canswarm_tui.engine.report import write_report
 from canswarm_tui.engine.settings import Settings
 from canswarm_tui.engine.step import Finding, Keep, Level, Outcome, Resolver, Step, Verb, Verdict
@@ -298,12 +298,6 @@ class Runner:
         self.emit(StepEnded(ctx.step, ctx.verb, StepState.STOPPED, error=error))
 
 
-def limit_of(settings: Settings) -> RateLimit:
-    """The rate limit that the settings ask for."""
-    mib_s = settings.engine.rate_limit_mib_s
-    return RateLimit(settings.engine.rate_limit_records_s, None if mib_s is None else mib_s * 2**20)
-
-
 def _forget_final_verdict(journal: Journal, info: StepInfo) -> None:
     """A target has changed: what the final verification said of all of them holds no more."""
     final = journal.step("verification")
@@ -335,12 +329,3 @@ def _refuse(info: StepInfo, blockers: Sequence[Finding]) -> None:
     more = f" (and {len(blockers) - 1} more)" if len(blockers) > 1 else ""
     away = first.code.endswith(".unreachable")
     raise (Unreachable if away else Blocked)(info.title, f"{first.subject}: {first.happened}{more}", first.remedy)
-
-
-def has_run(record: StepRecord | None) -> bool:
-    """Whether a step has done something that has not been undone."""
-    return (
-        record is not None
-        and (record.outcome is not None or record.wrote_at is not None)
-        and (record.state not in (StepState.UNDONE, StepState.SKIPPED))
-    )

@@ -11,7 +11,7 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from canswarm_tui.engine.checklist import BY_NAME
-from canswarm_tui.engine.runner import has_run
+from canswarm_tui.engine.journal import has_run
 
 if TYPE_CHECKING:
     from canswarm_tui.app import SwarmApp

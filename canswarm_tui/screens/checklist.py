@@ -13,10 +13,7 @@ from canswarm_tui.engine.checklist import CHECKLIST
 from canswarm_tui.engine.text import shown
 from canswarm_tui.model import Shown
 from canswarm_tui.screens.base import StepScreen
-from canswarm_tui.screens.confirm import ConfirmScreen
 from canswarm_tui.screens.opened import screen_of
-from canswarm_tui.screens.report import ReportScreen
-from canswarm_tui.screens.servers import ServersScreen
 from canswarm_tui.theme import style_of
 from canswarm_tui.widgets.live import health_text, live_text
 
@@ -139,6 +136,8 @@ class ChecklistScreen(StepScreen):
             self.app.push_screen(screen_of(step))
 
     def action_run_all(self) -> None:
+        from canswarm_tui.screens.confirm import ConfirmScreen
+
         def run(agreed: bool | None) -> None:
             if agreed:
                 self.swarm.begin(lambda runner: runner.run())
@@ -146,9 +145,13 @@ class ChecklistScreen(StepScreen):
         self.app.push_screen(ConfirmScreen("Run every pending step, from preflight to the final verification?"), run)
 
     def action_report(self) -> None:
+        from canswarm_tui.screens.report import ReportScreen
+
         self.app.push_screen(ReportScreen())
 
     def action_servers(self) -> None:
+        from canswarm_tui.screens.servers import ServersScreen
+
         self.app.push_screen(ServersScreen())
 
     def action_rollback(self) -> None:

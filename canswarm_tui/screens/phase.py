@@ -11,7 +11,7 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.widgets import Footer, Static
 
 from canswarm_tui.engine.checklist import BY_NAME
-from canswarm_tui.engine.runner import has_run
+from canswarm_tui.engine.journal import has_run
 from canswarm_tui.engine.text import shown
 from canswarm_tui.limit import LIMITED, faster, limit_now, slower, turn_limit
 from canswarm_tui.phase_reading import PhaseRead, Reading, read_phase
@@ -36,7 +36,10 @@ class PhaseScreen(StepScreen):
         Binding("v", "verify_step", "Verify", id="verify-step", tooltip="read this target back and compare in full"),
         Binding("u", "undo_step", "Undo", id="undo-step", tooltip="remove what this run created in this step"),
         Binding("p", "plan", "Plan", id="plan-step", tooltip="say exactly what a run would do now; changes nothing"),
-        Binding("c", "conflicts", "Conflicts", id="conflicts", tooltip="each conflict's two values side by side"),
+        # Named beside the findings instead of in the footer, which has no room for it at 80 columns.
+        Binding(
+            "c", "conflicts", "Conflicts", id="conflicts", show=False, tooltip="each conflict's two values side by side"
+        ),
         Binding("g", "rego", "Rego", id="rego", tooltip="the Rego beside v1's rules, and what differs"),
         Binding("f6", "slower", "Slower", id="slower", tooltip="a lower rate limit, at once"),
         Binding("f7", "faster", "Faster", id="faster", tooltip="a higher rate limit, at once; past the last: none"),
@@ -120,7 +123,9 @@ class PhaseScreen(StepScreen):
             return self._has_conflicts()
         if action == "rego":
             return self._step in ENGINES
-        return action not in ("slower", "faster", "type_limit") or self._step in LIMITED
+        if action in ("slower", "faster"):
+            return self._step in LIMITED and model.running is not None
+        return action != "type_limit" or self._step in LIMITED
 
     def on_phase_read(self, message: PhaseRead) -> None:
         self._is_reading = False

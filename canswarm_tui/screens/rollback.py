@@ -15,8 +15,9 @@ from canswarm_tui.engine.backup.retention import Kept, list_backups
 from canswarm_tui.engine.checklist import STEPS
 from canswarm_tui.engine.errors import EngineError, ExitCode
 from canswarm_tui.engine.events import Said
+from canswarm_tui.engine.journal import has_run
 from canswarm_tui.engine.rollback import NAME, Rollback, described
-from canswarm_tui.engine.runner import Runner, RunResult, has_run
+from canswarm_tui.engine.runner import Runner, RunResult
 from canswarm_tui.engine.text import bytes_text, duration_text, shown
 from canswarm_tui.model import RunModel
 from canswarm_tui.screens.base import SwarmScreen

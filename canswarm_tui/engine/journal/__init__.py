@@ -4,7 +4,7 @@ from canswarm_tui.engine.journal.batches import Batch, ClosedBatch, Receipt, Rec
 from canswarm_tui.engine.journal.findings import FindingStatus, StoredFinding
 from canswarm_tui.engine.journal.journal import Journal
 from canswarm_tui.engine.journal.schema import Json
-from canswarm_tui.engine.journal.state import StepRecord, StepState
+from canswarm_tui.engine.journal.state import StepRecord, StepState, has_run
 from canswarm_tui.engine.journal.step_view import StepJournal
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "StepRecord",
     "StepState",
     "StoredFinding",
+    "has_run",
 ]

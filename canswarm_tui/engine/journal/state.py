@@ -42,6 +42,15 @@ class StepRecord:
         return self.verdict_at is not None and (self.wrote_at is None or self.verdict_at > self.wrote_at)
 
 
+def has_run(record: StepRecord | None) -> bool:
+    """Whether a step has done something that has not been undone."""
+    return (
+        record is not None
+        and (record.outcome is not None or record.wrote_at is not None)
+        and (record.state not in (StepState.UNDONE, StepState.SKIPPED))
+    )
+
+
 def step_record(row: tuple[str, ...]) -> StepRecord:
     """From a row of the table `steps`, in the order of its columns."""
     step, state, changed_at, outcome, outcome_at, verdict, verdict_at, wrote_at, error = row
