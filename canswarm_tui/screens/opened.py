@@ -10,6 +10,10 @@ if TYPE_CHECKING:
 
 def screen_of(step: str) -> StepScreen:
     """The screen of a step: its own where it has one, else the one that all steps share."""
+    if step == "verification":
+        from canswarm_tui.screens.verification import VerificationScreen
+
+        return VerificationScreen()
     from canswarm_tui.screens.phase import PhaseScreen
 
     return PhaseScreen(step)

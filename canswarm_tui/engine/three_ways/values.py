@@ -125,7 +125,7 @@ def excerpt(head: bytes, size_bytes: int) -> tuple[str, ...]:
         text = codecs.getincrementaldecoder("utf-8")().decode(head, final=not more)
     except UnicodeDecodeError:
         text = "\0"
-    if any(c < " " and c not in "\n\r\t" for c in text):
+    if "\0" in text:
         left = size_bytes - _HEX_BYTES
         lines = [f"bytes: {head[:_HEX_BYTES].hex(' ')}"]
         return (*lines, f"… {left:,} more bytes") if left > 0 else tuple(lines)
