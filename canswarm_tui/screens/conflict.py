@@ -141,7 +141,7 @@ class ConflictScreen(SwarmScreen):
 
 def _about(found: StoredFinding, theme: str) -> Text:
     waits = found.wants_decision
-    text = Text(shown(found.finding.subject, 300), style_of("title", theme))
+    text = Text().append(shown(found.finding.subject, 300), style_of("title", theme))
     text.append(f"\n{shown(found.finding.happened, 300)}.", "")
     if found.status is FindingStatus.OPEN:
         text.append("   ! waits for a person" if waits else "", style_of("waiting", theme))

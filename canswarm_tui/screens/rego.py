@@ -9,12 +9,13 @@ from typing import ClassVar, cast
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal, ScrollableContainer, Vertical, VerticalScroll
 from textual.message import Message
 from textual.widgets import DataTable, Footer, Static
 
 from canswarm_tui.engine.errors import EngineError
 from canswarm_tui.engine.settings import Settings
+from canswarm_tui.engine.step import Figure
 from canswarm_tui.engine.text import shown
 from canswarm_tui.engine.v2.policy.source import PolicySource, load_source
 from canswarm_tui.screens.base import SwarmScreen
@@ -72,7 +73,7 @@ class RegoScreen(SwarmScreen):
                 yield DataTable(id="rules", cursor_type="row")
                 with VerticalScroll(id="rule-detail"):
                     yield Static(id="rule", markup=False)
-            with VerticalScroll(id="file"):
+            with ScrollableContainer(id="file"):
                 yield Static(id="rego", markup=False)
         yield Footer(show_command_palette=False, compact=True)
 
@@ -105,7 +106,7 @@ class RegoScreen(SwarmScreen):
         whose = "" if source is None else ("our Rego" if source.shipped else f"your Rego in {source.folder}")
         version = "" if source is None else f", data of version {source.version}"
         name = "" if module is None else f"   {module.name} ({self._at + 1} of {len(self._modules)})"
-        self.put("#head", shown(f"The Rego beside v1's rules   {whose}{version}{name}", 300))
+        self.put("#head", shown(f"Rego and v1's rules{name}   {whose}{version}", 300))
         self._draw_table()
 
     def _draw_table(self) -> None:
@@ -118,8 +119,7 @@ class RegoScreen(SwarmScreen):
             sign = "" if v1 is None else ("proved" if v1 == theirs == both else "needs attention")
             cells = (
                 Text(SIGNS[sign] if sign else "·", style_of(sign, theme)), Text(word),
-                *(Text("–" if n is None else f"{n:,}" if isinstance(n, int) else shown(str(n), 8), justify="right")
-                  for n in (v1, theirs)),
+                *(Text(f"{_count(n):>8}") for n in (v1, theirs)),
             )  # fmt: skip
             for column, cell in zip(("mark", "rule", "v1", engine), cells, strict=True):
                 if table.get_cell(word, column) != cell:
@@ -164,7 +164,7 @@ class RegoScreen(SwarmScreen):
         self.put("#rule", _rule_text(word, found, theme, shipped=shipped))
         self.put("#rego", _file_text(module, found, theme))
         if found:
-            self.query_one("#file", VerticalScroll).scroll_to(y=max(0, found[0].first - 3), animate=False)
+            self.query_one("#file", ScrollableContainer).scroll_to(y=max(0, found[0].first - 3), animate=False)
 
     def _word(self) -> str:
         row = self._table().cursor_row
@@ -195,6 +195,10 @@ def _rule_text(word: str, found: Sequence[RegoRule], theme: str, *, shipped: boo
     return text
 
 
+def _count(figure: Figure | None) -> str:
+    return "–" if figure is None else f"{figure:,}" if isinstance(figure, int) else shown(str(figure), 8)
+
+
 def _lines(rule: RegoRule) -> str:
     return f"line {rule.first}" if rule.first == rule.last else f"lines {rule.first}–{rule.last}"
 
@@ -202,7 +206,7 @@ def _lines(rule: RegoRule) -> str:
 def _file_text(module: _Module, found: Sequence[RegoRule], theme: str) -> Text:
     marked = {number for rule in found for number in range(rule.first, rule.last + 1)}
     muted, mark = style_of("muted", theme), style_of("differs", theme)
-    text = Text(no_wrap=False)
+    text = Text(no_wrap=True)
     for number, line in enumerate(module.lines[:LINES], 1):
         is_marked = number in marked
         text.append("▌" if is_marked else " ", mark)

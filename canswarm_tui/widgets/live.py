@@ -30,7 +30,7 @@ def live_text(model: RunModel, step: str | None = None, limit: tuple[float | Non
     if model.running is None:
         if step is not None:
             more = f"   {limited}" if limited else ""
-            return f"Nothing runs. r runs or resumes this step, p says what that would do.{more}"
+            return f"Nothing runs. r runs or resumes, p says what that would do.{more}"
         return "Nothing runs. Enter opens an item, r runs it, a runs all that is pending."
     name, verb = model.running
     title = title_of(name)

@@ -120,7 +120,7 @@ def _plan_store(part: Part, _step: str, record: StepRecord, _reading: Reading) -
     heads = str(figures.get("heads", ""))
     part.shown.add("heads")
     if heads:
-        part.row("heads", shown(heads, 300))
+        part.text.append("".join(f"\n  head {shown(head, 80)}" for head in heads.split()[:8]))
     for comparison in record.verdict.comparisons if record.verdict else ():
         if comparison.name.startswith(("tasks", "edges")):
             part.proof(f"derived {shown(comparison.name)}: {comparison.equal:,} of {comparison.compared:,} equal",

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from canswarm_tui.engine.checklist import BY_NAME
 from canswarm_tui.engine.journal import StepRecord
-from canswarm_tui.engine.step import Figure
+from canswarm_tui.engine.step import Figure, Kind
 from canswarm_tui.engine.text import bytes_text, shown
 from canswarm_tui.model import RunModel
 from canswarm_tui.theme import SIGNS, style_of
@@ -84,6 +84,7 @@ def verdict_text(record: StepRecord, theme: str, elsewhere: Collection[str] = ()
 
 def findings_text(model: RunModel, step: str, theme: str) -> Text:
     """The findings of this step: as they come while it runs, else those that stand."""
+    keys = ""
     if model.running is not None and model.running[0] == step and not model.elsewhere:
         rows = [*model.seen][::-1]
         title = f"Findings of this run, newest first: {len(rows):,}"
@@ -94,7 +95,10 @@ def findings_text(model: RunModel, step: str, theme: str) -> Text:
             for f in stored
         ]
         title = f"Findings: {len(rows):,}"
+        if any(f.finding.kind is Kind.CONFLICT for f in stored):
+            keys = "   c: conflicts side by side"
     text = _headed(title, style_of("title", theme))
+    text.append(keys, style_of("muted", theme))
     for level, subject, happened in rows[:LISTED]:
         text.append(f"\n{level:<8} ", style_of(level, theme))
         text.append(f"{shown(subject, 80)}: {shown(happened, 200)}")

@@ -34,13 +34,40 @@ PHASES: Mapping[str, tuple[str, ...]] = {
 """Steps with a part of their own, and what must stand in it once `fill_journal` has filled the journal."""
 
 
-def fill_journal(place: Place, step: str, *, state: StepState = StepState.PROVED, conflict: bool = False) -> None:
+def _trouble(code: str, kind: Kind, subject: str, happened: str, **details: str) -> Finding:
+    return Finding(code, Level.WARNING, kind, subject, happened, "look at it, then run the step again", details)
+
+
+TROUBLE: Mapping[str, Finding] = {
+    "blobs-minio": _trouble(
+        "blob.conflict", Kind.CONFLICT, HEAD, "MinIO already holds something else under this name",
+        site="the blob", target="something else", key=HEAD.encode().hex(),
+    ),
+    "blobs-ipfs": _trouble("blob.unsound_in_minio", Kind.QUARANTINE, HEAD, "it is missing in MinIO"),
+    "decisions": CONFLICT,
+    "plan-store": _trouble(
+        "plan.op_differs", Kind.DIFFERENCE, "op-17", "v1 and the plan document differ in (op_id, thread_id, lamport)",
+    ),
+    "policy-opa": _trouble(
+        "policy.opa_differs", Kind.DIFFERENCE, "commit-null-artifact", "OPA says allow where v1's rules say deny",
+    ),
+    "policy-wasm": _trouble(
+        "policy.wasm_differs", Kind.DIFFERENCE, "commit-null-artifact", "WASM says allow where v1's rules say deny",
+    ),
+    "documentation": _trouble(
+        "documentation.changed", Kind.DIFFERENCE, "exports/tasks.csv", "this export is missing or has changed",
+    ),
+    "v1-tests": _trouble(
+        "v1_tests.failed", Kind.DIFFERENCE, ".venv/bin/pytest -q", "v1's own tests ended with 1",
+    ),
+}  # fmt: skip
+"""What each phase may find that a person must decide about."""
+
+
+def fill_journal(place: Place, step: str, *, state: StepState = StepState.PROVED, trouble: bool = False) -> None:
     """Bring the step there, as its own run and verify would; the steps before it are proved."""
+    fill_before(place, step)
     journal = Journal.join(place.journal)
-    for name in ("preflight", "backup", "blobs-minio", "policy-opa"):
-        if name != step:
-            journal.step(name).set_state(StepState.PROVED, outcome=Outcome(created=1, summary="1 copied"))
-    journal.step("preflight").set_fact("inventory", _INVENTORY)
     one = journal.step(step)
     outcome, verdict = _OUTCOMES[step], _VERDICTS.get(step)
     if step == "documentation":
@@ -50,8 +77,18 @@ def fill_journal(place: Place, step: str, *, state: StepState = StepState.PROVED
     if step == "v1-tests":
         (place.folder / "v1-tests.log").write_text("." * 31 + " [100%]\n31 passed in 2.41s\n")
     one.set_state(state, outcome=outcome, verdict=verdict)
-    if conflict:
-        one.add_finding(Verb.RUN, one.note(Verb.RUN, "started"), (CONFLICT,))
+    if trouble:
+        one.add_finding(Verb.RUN, one.note(Verb.RUN, "started"), (TROUBLE[step],))
+    journal.close()
+
+
+def fill_before(place: Place, step: str) -> None:
+    """The steps before this one are proved, and preflight has counted."""
+    journal = Journal.join(place.journal)
+    for name in ("preflight", "backup", "blobs-minio", "policy-opa"):
+        if name != step:
+            journal.step(name).set_state(StepState.PROVED, outcome=Outcome(created=1, summary="1 copied"))
+    journal.step("preflight").set_fact("inventory", _INVENTORY)
     journal.close()
 
 

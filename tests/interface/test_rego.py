@@ -78,7 +78,7 @@ async def test_the_rule_under_the_cursor_is_marked_in_the_file_with_its_parity(t
         app.model.read(elsewhere=False)
         await opened(pilot)
         table = app.screen.query_one("#rules", DataTable)
-        assert [str(cell) for cell in table.get_row("allow")] == ["✔", "allow", "4,100", "4,100"]
+        assert [str(cell).strip() for cell in table.get_row("allow")] == ["✔", "allow", "4,100", "4,100"]
         await pilot.press(*["down"] * (1 + list(Reason).index(Reason.PAYLOAD_TOO_LARGE)))
         await pilot.pause()
         marked = [line for line in text_of(app, "#rego").split("\n") if line.startswith("▌")]
