@@ -74,7 +74,13 @@ class AskKeyScreen(ModalScreen[bytes]):
         options.clear_options()
         options.add_options(Option(Text(shown(key, 200), no_wrap=True, overflow="ellipsis")) for key in self._keys)
         options.display = bool(self._keys)
-        self.query_one("#found", Static).update(_found_text(message))
+        self._put_found(_found_text(message))
+
+    def _put_found(self, text: str) -> None:
+        """What there is to say about the list; nothing takes no room."""
+        found = self.query_one("#found", Static)
+        found.update(text)
+        found.display = bool(text)
 
     def action_cancel(self) -> None:
         self.dismiss(b"")

@@ -20,6 +20,7 @@ from canswarm_tui.engine.three_ways import Held, Likeness, Pair, ThreeWays, comp
 from canswarm_tui.screens.base import SwarmScreen
 from canswarm_tui.screens.deciding import copy_out
 from canswarm_tui.theme import style_of
+from canswarm_tui.widgets.differing import differing_texts
 
 WIDE = 100
 SIDES = ("site", "target", "receipt")
@@ -81,10 +82,7 @@ class ThreeWaysScreen(SwarmScreen):
         self.put("#head", f"One record, three ways   {BY_NAME[self._step].title}{self.swarm.watching}")
         self.put("#about", self._about(theme))
         for side in SIDES:
-            held = (
-                None if found is None else {"site": found.site, "target": found.target, "receipt": found.receipt}[side]
-            )
-            self.put(f"#{side}", Text() if held is None else side_text(TITLES[side], held, theme))
+            self.put(f"#{side}", Text() if found is None else side_text(side, found, theme))
         self.put("#pairs", Text() if found is None else pairs_text(found, theme))
         self.query_one("#pairs").display = found is not None
 
@@ -116,13 +114,13 @@ class ThreeWaysScreen(SwarmScreen):
         if self._found is None:
             self.swarm.tell("nothing has been read yet", severity="warning")
             return
-        texts = [self._about(""), *(_side_text(side, self._found, "") for side in SIDES)]
+        texts = [self._about(""), *(side_text(side, self._found, "", marked=False) for side in SIDES)]
         whole = "\n\n".join(text.plain for text in (*texts, pairs_text(self._found, "")))
         copy_out(self.swarm, "record.txt", whole)
 
     def _about(self, theme: str) -> Text:
         noun = self._found.noun if self._found is not None else "record"
-        text = Text(f"{noun} {shown(self._key, 160)}", style_of("title", theme))
+        text = Text().append(f"{noun} {shown(self._key, 160)}", style_of("title", theme))
         if self._error is not None:
             return text.append(f"\n{shown(str(self._error), 400)}", style_of("error", theme))
         if self._found is None:
@@ -133,13 +131,19 @@ class ThreeWaysScreen(SwarmScreen):
         return text.append(f"   read {at}", style_of("muted", theme))
 
 
-def _side_text(name: str, found: ThreeWays, theme: str) -> Text:
-    sides = {"site": found.site, "target": found.target, "receipt": found.receipt}
-    return side_text(TITLES[name], sides[name], theme)
+def side_text(name: str, found: ThreeWays, theme: str, *, marked: bool = True) -> Text:
+    """One side: where, digest, size, what is said about it, and its content's beginning, with what differs `marked`."""
+    side = {"site": found.site, "target": found.target, "receipt": found.receipt}[name]
+    text = _facts_text(TITLES[name], side, theme)
+    if not side.excerpt:
+        return text
+    texts = Text("\n".join(found.site.excerpt)), Text("\n".join(found.target.excerpt))
+    if marked and found.pairs[0].likeness is Likeness.DIFFERENT:
+        texts = differing_texts(texts[0].plain, texts[1].plain, theme)
+    return text.append("\n\n").append(texts[SIDES.index(name)])
 
 
-def side_text(title: str, side: Held, theme: str) -> Text:
-    """One side: where, digest, size, what is said about it, and the beginning of its content."""
+def _facts_text(title: str, side: Held, theme: str) -> Text:
     muted = style_of("muted", theme)
     text = Text().append(title, style_of("title", theme)).append(f"\n{shown(side.where, 400)}", muted)
     if side.digest is not None:
@@ -152,10 +156,6 @@ def side_text(title: str, side: Held, theme: str) -> Text:
         text.append(f"\n! {shown(side.problem)}", style_of("waiting", theme))
     for fact in side.facts:
         text.append(f"\n{shown(fact)}")
-    if side.excerpt:
-        text.append("\n")
-    for line in side.excerpt:
-        text.append(f"\n{line}")
     return text
 
 

@@ -38,7 +38,7 @@ PAGE = 200
 """Differences that are mounted at once, however many there are."""
 PROOF_WIDTHS = (1, 35, 17, 17)
 DIFFERING_WIDTHS = (1, 10, 24)
-IDLE = "Nothing runs. v verifies the step under the cursor, a all that have run; c looks at one record."
+IDLE = "Nothing runs. v verifies this step, a all of them, c compares one record."
 
 
 class VerificationScreen(StepScreen):
@@ -52,7 +52,8 @@ class VerificationScreen(StepScreen):
         Binding("a", "verify_all", "All", id="verify-all", tooltip="read every target back and compare it"),
         Binding("c", "ask_key", "Record", id="ask-record", tooltip="type or choose a key, and compare that record"),
         Binding("o", "report", "Report", id="verification-report", tooltip="the report, and where it is saved"),
-        Binding("r", "run_step", "Final", id="run-final", tooltip="run the last step: one verdict over everything"),
+        Binding("r", "run_step", "Final", id="run-final", show=False,
+                tooltip="run the last step: one verdict over all"),
         Binding("n", "turn(1)", "Next", id="next-differences", tooltip="the next page of differences"),
         Binding("b", "turn(-1)", "Before", id="previous-differences", tooltip="the page of differences before"),
         Binding("l", "log", "Log", id="verification-log", show=False),
@@ -213,7 +214,7 @@ class VerificationScreen(StepScreen):
         self._page = min(self._page, self._pages - 1)
         pages = f", page {self._page + 1:,} of {self._pages:,}" if self._pages > 1 else ""
         of = "all steps" if step == FINAL else BY_NAME[step].title
-        title = Text(f"Differences: {len(self._chosen):,}{pages}", style_of("title", self.app.theme))
+        title = Text().append(f"Differences: {len(self._chosen):,}{pages}", style_of("title", self.app.theme))
         self.put("#differences-title", title.append(f"   {of}", style_of("muted", self.app.theme)))
         page = self._chosen[self._page * PAGE : (self._page + 1) * PAGE]
         if page == self._drawn:

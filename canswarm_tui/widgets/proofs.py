@@ -68,7 +68,7 @@ def row_text(row: ProofRow, model: RunModel, theme: str) -> Text:
         return Text(_never(model, record))
     if row.number is not None and row.number < len(verdict.comparisons):
         return _comparison_text(verdict.comparisons[row.number], theme)
-    text = Text(f"Compared {clock_text(record.verdict_at)}", style_of("muted", theme))
+    text = Text().append(f"Compared {clock_text(record.verdict_at)}", style_of("muted", theme))
     text.append("" if record.verdict_is_fresh else f"   {_why_stale(record)}", style_of("warning", theme))
     text.append(f"\n{shown(verdict.summary)}", style_of("proved" if verdict.passed else "needs attention", theme))
     figures = "   ".join(f"{shown(n, 40)} {figure_text(n, v)}" for n, v in verdict.figures.items())

@@ -299,7 +299,7 @@ async def test_three_sides_stand_beside_each_other_when_wide_and_below_each_othe
     app, _ = make_app(tmp_path)
     async with app.run_test(size=(120, 40)) as pilot:
         app.push_screen(ThreeWaysScreen("decisions", b"need-7"))
-        await until(pilot, lambda: isinstance(app.screen, ThreeWaysScreen) and "p-17" in text_of(app, "#site"))
+        await until(pilot, lambda: isinstance(app.screen, ThreeWaysScreen) and "p-«17»" in text_of(app, "#site"))
         await until(pilot, lambda: places_of_sides(app) == (3, 1))
         await pilot.resize_terminal(80, 24)
         await until(pilot, lambda: places_of_sides(app) == (1, 3))
@@ -374,7 +374,7 @@ async def test_c_copies_the_record_and_keeps_it_in_a_file(tmp_path: Path, asked:
     app, _ = make_app(tmp_path)
     async with app.run_test(size=(80, 24)) as pilot:
         app.push_screen(ThreeWaysScreen("decisions", b"need-7"))
-        await until(pilot, lambda: isinstance(app.screen, ThreeWaysScreen) and "p-17" in text_of(app, "#site"))
+        await until(pilot, lambda: isinstance(app.screen, ThreeWaysScreen) and "p-«17»" in text_of(app, "#site"))
         await pilot.press("c")
         await pilot.pause()
         kept = (app.place.folder / "record.txt").read_text()
