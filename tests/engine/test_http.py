@@ -6,7 +6,6 @@ import inspect
 import json
 import socket
 import ssl
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from canswarm_tui.engine.errors import (
     WrongAnswer,
 )
 from canswarm_tui.engine.http import bearer, check_status, http_client, http_errors
+from tests.certificates import certificate
 
 EXPECTED: dict[str, type[EngineError]] = {
     "HTTPError": WrongAnswer,
@@ -195,10 +195,7 @@ def test_a_proxy_of_the_environment_is_not_used(answers: str, monkeypatch: pytes
 
 
 def test_a_certificate_of_an_unknown_authority_is_refused_and_with_its_ca_accepted(tmp_path: Path) -> None:
-    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=t"
-    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)]
-    subprocess.run([*command.split(), *names], check=True, capture_output=True)
+    cert, key = certificate(tmp_path / "tls")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
     with serving(context) as url:

@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import nats
@@ -14,11 +15,12 @@ from nats.errors import AuthorizationError, NoServersError
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
-from canswarm_tui.engine.errors import Refused, Unreachable
+from canswarm_tui.engine.errors import Refused, SettingsError, Unreachable
 from canswarm_tui.engine.settings import SiteSettings, reveal
 
 T = TypeVar("T")
 TIMEOUT_S = 5
+_CHECK_LOGIN = "check site.nats_user, site.nats_password, site.nats_token or site.nats_creds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +65,37 @@ async def _connect(site: SiteSettings) -> Client:
     if site.nats_token is not None:
         options["token"] = reveal(site.nats_token)
     if site.nats_creds is not None:
+        _readable("nats_creds", site.nats_creds)
         options["user_credentials"] = str(site.nats_creds)
     if site.nats_url.startswith("tls://") or site.nats_ca is not None:
-        context = ssl.create_default_context(cafile=None if site.nats_ca is None else str(site.nats_ca))
-        if site.nats_cert is not None:
-            context.load_cert_chain(str(site.nats_cert), None if site.nats_key is None else str(site.nats_key))
-        options["tls"] = context
+        options["tls"] = _tls(site)
 
     async def quiet(_exc: Exception) -> None:
         """The error comes back from connect as well."""
 
     return await nats.connect(site.nats_url, error_cb=quiet, **options)
+
+
+def _tls(site: SiteSettings) -> ssl.SSLContext:
+    for name in ("nats_ca", "nats_cert", "nats_key"):
+        path = getattr(site, name)
+        if path is not None:
+            _readable(name, path)
+    try:
+        context = ssl.create_default_context(cafile=site.nats_ca)
+        if site.nats_cert is not None:
+            context.load_cert_chain(site.nats_cert, site.nats_key)
+    except ssl.SSLError as exc:
+        happened = f"no certificate with its key can be read ({exc.reason})"
+        raise SettingsError("site.nats_ca", happened, "check site.nats_ca, site.nats_cert and site.nats_key") from exc
+    return context
+
+
+def _readable(name: str, path: Path) -> None:
+    try:
+        path.open("rb").close()
+    except OSError as exc:
+        raise SettingsError(f"site.{name}", f"{path} can't be read ({exc.strerror})", f"check site.{name}") from exc
 
 
 def _run(work: Coroutine[Any, Any, T], url: str) -> T:
@@ -83,13 +105,11 @@ def _run(work: Coroutine[Any, Any, T], url: str) -> T:
     try:
         return asyncio.run(asyncio.wait_for(work, TIMEOUT_S * 2))
     except AuthorizationError as exc:
-        raise Refused(
-            subject, "it refuses us", "check site.nats_user, nats_password, nats_token or nats_creds"
-        ) from exc
+        raise Refused(subject, "it refuses us", _CHECK_LOGIN) from exc
     except ssl.SSLError as exc:
         raise Refused(subject, f"no TLS connection is possible ({exc.reason})", "check site.nats_ca") from exc
     except (NoServersError, NatsError, OSError, TimeoutError) as exc:
         text = str(exc) or type(exc).__name__
         if "authorization" in text.lower():
-            raise Refused(subject, f"it refuses us ({text})", "check the NATS credentials in the settings") from exc
+            raise Refused(subject, f"it refuses us ({text})", _CHECK_LOGIN) from exc
         raise Unreachable(subject, f"no connection ({text})", "check that NATS runs, and site.nats_url") from exc

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -70,13 +71,22 @@ def connect_redis(site: SiteSettings, timeout_s: float = TIMEOUT_S) -> redis.Red
         options["password"] = reveal(site.redis_password)
     if site.redis_url.startswith("rediss:"):
         files = {"ssl_ca_certs": site.redis_ca, "ssl_certfile": site.redis_cert, "ssl_keyfile": site.redis_key}
-        options |= {name: str(path) for name, path in files.items() if path is not None}
+        options |= {name: str(_readable(path)) for name, path in files.items() if path is not None}
     try:
         return redis.Redis.from_url(site.redis_url, **options)
     except ValueError as exc:
         raise SettingsError(
             "site.redis_url", "it is no URL of a Redis", "write redis://HOST:PORT/DATABASE, rediss:// for TLS"
         ) from exc
+
+
+def _readable(path: Path) -> Path:
+    try:
+        path.open("rb").close()
+    except OSError as exc:
+        remedy = "check site.redis_ca, site.redis_cert and site.redis_key"
+        raise SettingsError(str(path), f"the file can't be read ({exc.strerror})", remedy) from exc
+    return path
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -12,8 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-
-import pytest
 
 from canswarm_tui.engine.errors import EngineError
 from canswarm_tui.engine.settings import EtcdSettings
@@ -133,22 +130,6 @@ def answers(client: EtcdClient) -> bool:
 
 def put(client: EtcdClient, key: bytes, value: bytes = b"", lease: int = 0) -> None:
     client.write("Put", rpc.PutRequest(key=key, value=value, lease=lease))
-
-
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """A new self-signed certificate for 127.0.0.1, server and client, and its key (PEM); it is its own CA."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl is not installed")
-    folder.mkdir(parents=True, exist_ok=True)
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    # Not etcd's --auto-tls: its P-521 keys are refused by gRPC's TLS.
-    options = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=canswarm"]
-    for extension in ("subjectAltName=IP:127.0.0.1", "extendedKeyUsage=serverAuth,clientAuth"):
-        options += ["-addext", extension]
-    command = [openssl, "req", "-x509", *options, "-keyout", str(key), "-out", str(cert)]
-    subprocess.run(command, check=True, capture_output=True)
-    return cert, key
 
 
 def _free_ports(number: int) -> list[int]:

@@ -15,7 +15,8 @@ from canswarm_tui.engine.v2 import etcd_client
 from canswarm_tui.engine.v2.etcd_client import EtcdClient, range_end
 from canswarm_tui.engine.v2.etcd_facts import may_write, read_facts
 from canswarm_tui.engine.v2.etcd_stubs import rpc
-from tests.engine.v2.etcd_process import answers, certificate, client_of, put, running_cluster, running_etcd, until
+from tests.certificates import certificate
+from tests.engine.v2.etcd_process import answers, client_of, put, running_cluster, running_etcd, until
 
 
 @pytest.fixture
@@ -142,7 +143,6 @@ def test_the_same_client_goes_on_soon_after_a_server_was_away_for_long(tmp_path:
 @pytest.mark.parametrize(
     ("changes", "subject"),
     [
-        ({"endpoints": ["127.0.0.1:2379"]}, "etcd.endpoints"),
         ({"endpoints": ["https://127.0.0.1:2379"]}, "etcd.ca"),
         ({"endpoints": ["https://127.0.0.1:2379"], "ca": "no-such-file.pem"}, "etcd.ca"),
         ({"ca": "ca.pem"}, "etcd.endpoints"),

@@ -7,7 +7,6 @@ import hashlib
 import inspect
 import os
 import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -36,6 +35,7 @@ from canswarm_tui.engine.v2.kubo_errors import (
     kubo_errors,
     missing_block,
 )
+from tests.certificates import certificate
 from tests.engine.v2.kubo_process import KuboProcess, running_kubo
 
 NOWHERE = Cid.raw(hashlib.sha256(b"nobody has this block").digest())
@@ -252,10 +252,7 @@ def test_a_server_that_is_not_kubo_is_told(status: int, error: type[EngineError]
 
 
 def test_a_certificate_is_checked_against_the_ca_of_the_settings_by_both_clients(tmp_path: Path) -> None:
-    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=t"
-    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)]
-    subprocess.run([*command.split(), *names], check=True, capture_output=True)
+    cert, key = certificate(tmp_path / "tls")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
     calls: list[Callable[[KuboApi], object]] = [KuboApi.facts, KuboApi.count_pins]
