@@ -97,7 +97,7 @@ def test_a_server_that_never_answers_is_given_up() -> None:
 
 def test_a_url_of_something_else_is_a_setting_to_correct() -> None:
     with pytest.raises(SettingsError, match=r"site\.redis_url"):
-        ask(redis_url="http://127.0.0.1/")
+        ask(redis_url="redis://127.0.0.1/0?socket_timeout=often")
 
 
 def test_a_database_that_is_not_there_is_a_setting_to_correct(redis_url: str) -> None:
