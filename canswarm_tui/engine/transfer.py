@@ -8,17 +8,17 @@ settled with the target first.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 
 from canswarm_tui.engine.context import StepContext
 from canswarm_tui.engine.errors import Defect, EngineError, Stopped
 from canswarm_tui.engine.journal import Batch, ClosedBatch, Receipt, ReceiptFate, StepJournal
-from canswarm_tui.engine.rate import Meter
+from canswarm_tui.engine.rate import Meter, RateLimit
 from canswarm_tui.engine.records import Fate, Landed, Record, Removal, Sink, Wanted
 from canswarm_tui.engine.retry import RetryPolicy
-from canswarm_tui.engine.step import Finding, Kind, Level, Outcome, Progress
+from canswarm_tui.engine.step import Figure, Finding, Kind, Level, Outcome, Progress
 from canswarm_tui.engine.text import shown
 
 
@@ -34,6 +34,8 @@ class CopyPlan:
     """Where it goes: `MinIO`."""
     total: int | None = None
     total_bytes: int | None = None
+    live: Callable[[], Mapping[str, Figure]] = dict
+    """More figures for its progress, as they are now."""
     window: int = 2
     """Batches in flight: one is written while the next is read."""
 
@@ -77,7 +79,7 @@ def copy(
     """
     totals = _Totals(already)
     _settle_open(sink, ctx, plan, totals)
-    batches = _batches(_without_receipt(source, ctx.journal, totals), sink)
+    batches = _batches(_without_receipt(source, ctx.journal, totals), sink, ctx.limit)
     with ThreadPoolExecutor(plan.window, thread_name_prefix=f"copy-{ctx.step}") as workers:
         _Window(workers, sink, ctx, plan, totals).pump(batches)
     _tell(ctx, plan, totals, now=True)
@@ -325,11 +327,15 @@ def _stands(receipt: Receipt, record: Record | Wanted) -> bool:
     return receipt.fate is ReceiptFate.TARGET_KEPT or receipt.digest == record.digest
 
 
-def _batches(records: Iterator[Record], sink: Sink) -> Iterator[list[Record]]:
+def _batches(records: Iterator[Record], sink: Sink, limit: RateLimit) -> Iterator[list[Record]]:
+    """As large as the sink takes them, but no larger than what the rate limit lets through in a second."""
     batch: deque[Record] = deque()
     size = 0
     for record in records:
-        if batch and (len(batch) >= sink.max_records or size + record.size > sink.max_bytes):
+        if batch and (
+            len(batch) >= min(sink.max_records, limit.records_s or sink.max_records)
+            or size + record.size > sink.max_bytes
+        ):
             yield list(batch)
             batch.clear()
             size = 0
@@ -351,7 +357,12 @@ def _tell(ctx: StepContext, plan: CopyPlan, totals: _Totals, *, now: bool = Fals
             rate=totals.meter.rate(),
             eta_s=totals.meter.eta_s(plan.total),
             waiting=waiting,
-            figures={"created": totals.created, "already there": totals.present, "conflicts": totals.conflicts},
+            figures={
+                "created": totals.created,
+                "already there": totals.present,
+                "conflicts": totals.conflicts,
+                **plan.live(),
+            },
         ),
         now=now,
     )

@@ -50,7 +50,8 @@ class FindingsScreen(SwarmScreen):
         self._page = 0
         self._chosen: list[StoredFinding] = []
         self._drawn: list[StoredFinding] = []
-        self._source: tuple[object, ...] = ()
+        self._findings: list[StoredFinding] = []
+        self._filtered: FindingFilter | None = None
         self._offered: tuple[bool | None, ...] = ()
 
     def compose(self) -> ComposeResult:
@@ -75,9 +76,8 @@ class FindingsScreen(SwarmScreen):
 
     def redraw(self) -> None:
         findings = self.swarm.model.findings
-        source = (id(findings), len(findings), self._filter)
-        if source != self._source:
-            self._source = source
+        if findings is not self._findings or self._filter != self._filtered:
+            self._findings, self._filtered = findings, self._filter
             self._chosen = [f for f in findings if self._filter.passes(f)]
         self._page = max(0, min(self._page, self._pages - 1))
         pages = f"   page {self._page + 1:,} of {self._pages:,}" if self._pages > 1 else ""

@@ -21,7 +21,15 @@ from canswarm_tui.screens.findings import FindingsScreen
 from canswarm_tui.screens.rate import RateScreen
 from canswarm_tui.widgets.live import PHASE_SERVERS, bar_text, health_text, live_text
 from canswarm_tui.widgets.peculiar import ENGINES, peculiar_part
-from canswarm_tui.widgets.step_facts import findings_text, outcome_text, plan_text, state_text, verdict_text
+from canswarm_tui.widgets.step_facts import (
+    Found,
+    findings_text,
+    found_of,
+    outcome_text,
+    plan_text,
+    state_text,
+    verdict_text,
+)
 
 WIDE = 100
 READ_EVERY_S = 1.0
@@ -53,6 +61,7 @@ class PhaseScreen(StepScreen):
         self._is_reading = False
         self._offered: tuple[object, ...] = ()
         self._known: object = None
+        self._drawn: tuple[Found, str] | None = None
 
     def chosen_step(self) -> str | None:
         return self._step
@@ -95,12 +104,18 @@ class PhaseScreen(StepScreen):
         self._put("#plan", plan_text(model.plans.get(self._step), theme))
         self._put("#outcome", outcome_text(record, theme, part.shown))
         self._put("#verdict", verdict_text(record, theme, part.shown))
-        self._put("#findings", findings_text(model, self._step, theme))
+        self._draw_findings(theme)
         limit = (limit_now(self.swarm),) if self._step in LIMITED else ()
         self._put("#live", Text(live_text(model, self._step, limit)))
         self._put("#bar", Text(bar_text(model, max(10, self.size.width - 2))))
         self._put("#health", Text(health_text(model, PHASE_SERVERS[self._step])))
         self._offer()
+
+    def _draw_findings(self, theme: str) -> None:
+        drawn = (found_of(self.swarm.model, self._step), theme)
+        if drawn != self._drawn:
+            self._drawn = drawn
+            self._put("#findings", findings_text(*drawn))
 
     def _offer(self) -> None:
         """Have the footer drawn anew where what can be done has changed."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
 
 from rich.text import Text
 
@@ -14,7 +16,7 @@ from canswarm_tui.engine.text import bytes_text, shown
 from canswarm_tui.model import RunModel
 from canswarm_tui.theme import SIGNS, style_of
 
-LISTED = 200
+LISTED = 100
 """Findings that one step's own list shows; the findings screen has them all."""
 
 
@@ -82,28 +84,39 @@ def verdict_text(record: StepRecord, theme: str, elsewhere: Collection[str] = ()
     return text
 
 
-def findings_text(model: RunModel, step: str, theme: str) -> Text:
-    """The findings of this step: as they come while it runs, else those that stand."""
-    keys = ""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the list of a step's findings shows: (level, subject, what happened), at most `LISTED` of them."""
+
+    title: str
+    rows: tuple[tuple[str, str, str], ...]
+    total: int
+    has_conflicts: bool = False
+
+
+def found_of(model: RunModel, step: str) -> Found:
+    """The findings of this step: as they come while it runs, the newest first, else those that stand."""
     if model.running is not None and model.running[0] == step and not model.elsewhere:
-        rows = [*model.seen][::-1]
-        title = f"Findings of this run, newest first: {len(rows):,}"
-    else:
-        stored = [f for f in model.findings if f.step == step]
-        rows = [
-            ("waiting" if f.wants_decision else f.finding.level.value, f.finding.subject, f.finding.happened)
-            for f in stored
-        ]
-        title = f"Findings: {len(rows):,}"
-        if any(f.finding.kind is Kind.CONFLICT for f in stored):
-            keys = "   c: conflicts side by side"
-    text = _headed(title, style_of("title", theme))
-    text.append(keys, style_of("muted", theme))
-    for level, subject, happened in rows[:LISTED]:
+        rows = tuple(islice(reversed(model.seen), LISTED))
+        return Found(f"Findings of this run, newest first: {len(model.seen):,}", rows, len(model.seen))
+    stored = [f for f in model.findings if f.step.removesuffix("-map") == step]
+    rows = tuple(
+        ("waiting" if f.wants_decision else f.finding.level.value, f.finding.subject, f.finding.happened)
+        for f in stored[:LISTED]
+    )
+    has_conflicts = any(f.finding.kind is Kind.CONFLICT for f in stored)
+    return Found(f"Findings: {len(stored):,}", rows, len(stored), has_conflicts)
+
+
+def findings_text(found: Found, theme: str) -> Text:
+    """The list; long ones cost some time, so draw one again only when it has changed."""
+    text = _headed(found.title, style_of("title", theme))
+    text.append("   c: conflicts side by side" if found.has_conflicts else "", style_of("muted", theme))
+    for level, subject, happened in found.rows:
         text.append(f"\n{level:<8} ", style_of(level, theme))
         text.append(f"{shown(subject, 80)}: {shown(happened, 200)}")
-    if len(rows) > LISTED:
-        text.append(f"\n… and {len(rows) - LISTED:,} more: press f", style_of("muted", theme))
+    if found.total > len(found.rows):
+        text.append(f"\n… and {found.total - len(found.rows):,} more: press f", style_of("muted", theme))
     return text
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from canswarm_tui.engine.errors import Stopped, Unreachable
-from canswarm_tui.engine.events import Event, Retrying
+from canswarm_tui.engine.events import Event, Retrying, StepProgressed
 from canswarm_tui.engine.journal import ReceiptFate
 from canswarm_tui.engine.records import Record
 from canswarm_tui.engine.settings import EngineSettings, Settings
@@ -154,3 +154,17 @@ def test_killed_at_any_boundary_and_run_again_it_ends_as_if_undisturbed(data: st
         ctx.journal.close()
     assert {k: d for k, (d, _) in sink.held.items()} == {r.key: r.digest for r in everything}
     assert created == {everything[n].key for n in range(number) if n not in present}
+
+
+def test_under_a_limit_no_batch_is_larger_than_a_second_of_it_and_the_wait_is_said(tmp_path: Path) -> None:
+    events: list[Event] = []
+    ctx, sink = make_context(tmp_path, events=events), MemorySink()
+    sink.max_records = 50
+    ctx.limit.turn(20.0, None)
+    outcome = copy(records(45), sink, ctx, PLAN)
+    sizes = sorted((len(receipts) for _, receipts in ctx.journal.batches_with(ReceiptFate.CREATED)), reverse=True)
+    ctx.journal.close()
+    assert (outcome.created, sizes) == (45, [20, 20, 5])
+    told = [event.progress for event in events if isinstance(event, StepProgressed)]
+    assert "held back by the rate limit" in {progress.waiting for progress in told}
+    assert {progress.limit_records_s for progress in told} == {20.0}
