@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ def test_a_mistake_of_ours_goes_to_a_log_that_is_named_and_not_to_the_screen(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr(logging.getLogger("canswarm_tui"), "handlers", [])
 
     def broken(*_: object) -> None:
         raise ZeroDivisionError("planted")
