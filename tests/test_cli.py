@@ -16,13 +16,16 @@ def test_a_mistake_of_ours_goes_to_a_log_that_is_named_and_not_to_the_screen(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    monkeypatch.setattr(logging.getLogger("canswarm_tui"), "handlers", [])
+    handlers: list[logging.Handler] = []
+    monkeypatch.setattr(logging.getLogger("canswarm_tui"), "handlers", handlers)
 
     def broken(*_: object) -> None:
         raise ZeroDivisionError("planted")
 
     monkeypatch.setattr(face, "load_settings", broken)
     assert cli.run(["diagnose", "etcd"]) == ExitCode.DEFECT
+    for handler in handlers:
+        handler.close()
     told = capsys.readouterr().err
     assert "Traceback" not in told
     log = next(tmp_path.rglob("canswarm-tui.log"))

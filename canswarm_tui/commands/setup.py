@@ -14,6 +14,7 @@ import tomli_w
 from canswarm_tui.commands.face import Face, common
 from canswarm_tui.engine.errors import ExitCode, SettingsError
 from canswarm_tui.engine.probe import Probe, probe
+from canswarm_tui.engine.settings import resolve_secret
 from canswarm_tui.engine.settings_file import default_file, env_name, known_keys, load_settings, secret_keys
 from canswarm_tui.engine.text import shown
 
@@ -36,7 +37,7 @@ _TESTED = ("redis", "nats", "etcd", "minio", "ipfs", "opa")
 def init(face: Face, out: str | None, yes: bool, secrets: tuple[str, ...]) -> int:
     """Ask for the settings (or take --set and --secret), test each connection, and write the settings file."""
     path = Path(out) if out else face.config or default_file()
-    values = {**_now(face), **face.flags, **dict(_where(s) for s in secrets)}
+    values = {**_now(face.config or path), **face.flags, **dict(_where(s) for s in secrets)}
     if not yes:
         if not sys.stdin.isatty():
             raise SettingsError("init", "nobody is there to ask", "give --set and --secret, and --yes")
@@ -55,12 +56,12 @@ def init(face: Face, out: str | None, yes: bool, secrets: tuple[str, ...]) -> in
     return face.answer(code, {"file": str(path), "connections": answers})
 
 
-def _now(face: Face) -> dict[str, str]:
-    """What file and environment say now, secrets only as where they are."""
+def _now(file: Path) -> dict[str, str]:
+    """What the file (if it is there) and the environment say now; secrets of the environment as where they are."""
     values: dict[str, str] = {}
-    if face.config is not None and face.config.exists():
-        table = tomllib.loads(face.config.read_text())
-        values |= {key: value for key, value in _flat(table) if key in known_keys()}
+    if file.exists():
+        load_settings(file)
+        values |= {key: value for key, value in _flat(tomllib.loads(file.read_text())) if key in known_keys()}
     for key in known_keys():
         name = env_name(key)
         if name in os.environ:
@@ -71,15 +72,46 @@ def _now(face: Face) -> dict[str, str]:
 def _ask(values: dict[str, str]) -> dict[str, str]:
     answers = dict(values)
     for key in ASKED:
-        secret = key in secret_keys()
-        hint = " (env:NAME, file:PATH, or the secret itself)" if secret else ""
-        text = f"{key} — {known_keys()[key]}{hint}"
-        given = click.prompt(text, default=values.get(key, ""), hide_input=secret and key not in values, err=True)
+        while True:
+            given = _prompt(key, values.get(key, ""))
+            try:
+                _check(key, given)
+                break
+            except SettingsError as exc:
+                click.echo(f"  {shown(exc.happened)}", err=True)
         if given:
             answers[key] = given
         else:
             answers.pop(key, None)
     return answers
+
+
+def _prompt(key: str, now: str) -> str:
+    """What is given for a setting; a secret is neither shown as it is typed nor where it stands in the file."""
+    text = f"{key} — {known_keys()[key]}"
+    if key not in secret_keys():
+        return str(click.prompt(text, default=now, err=True))
+    named = now.startswith(("env:", "file:"))
+    kept = f" [{now}]" if named else " [Enter keeps the one that is set]" if now else ""
+    return str(
+        click.prompt(
+            f"{text} (env:NAME, file:PATH, or the secret itself; not shown){kept}",
+            default=now, show_default=False, hide_input=True, err=True,
+        )
+    )  # fmt: skip
+
+
+def _check(key: str, given: str) -> None:
+    """Raises `SettingsError` for what can't be this setting."""
+    if not given:
+        return
+    if key not in secret_keys():
+        load_settings(flags={key: given})
+        return
+    try:
+        resolve_secret(given)
+    except ValueError as exc:
+        raise SettingsError(key, str(exc), "name another place") from exc
 
 
 def _where(text: str) -> tuple[str, str]:

@@ -139,9 +139,18 @@ def rate_(face: Face, limit: Rate) -> int:
 
 @click.command()
 @click.option("--wait/--no-wait", default=True, help="wait until it has stopped")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    metavar="S",
+    help="seconds to wait at most",
+)
 @common
-def stop(face: Face, wait: bool) -> int:
-    """Ask the live run of this site to stop at a safe point."""
+def stop(face: Face, wait: bool, timeout_s: float) -> int:
+    """Ask the live run of this site to stop at a safe point. Ends with 5 where it has not stopped in time."""
     folder = face.settings.site.require_root() / ".state"
     if not is_held(folder):
         face.write("nothing runs for this site")
@@ -152,7 +161,11 @@ def stop(face: Face, wait: bool) -> int:
     finally:
         asking.close()
     face.tell("asked to stop")
+    deadline = time.monotonic() + timeout_s
     while wait and is_held(folder):
+        if time.monotonic() > deadline:
+            happened = f"it was asked to stop and has not within {timeout_s:,.0f} s; it stops at its next safe point"
+            raise Busy("the live run", happened, "look with `canswarm-tui status`, or wait on with `canswarm-tui stop`")
         time.sleep(0.2)
     face.write("stopped" if wait else "asked to stop")
     return face.answer(ExitCode.DONE, {"was_running": True, "stopped": wait})

@@ -142,7 +142,7 @@ def _finding_row(finding: Facts) -> list[str]:
 
 def _md(text: str) -> str:
     """Literal text in a Markdown table cell."""
-    return re.sub(r"([\\`*_{}\[\]<>#|!~])", r"\\\1", shown(str(text)))
+    return re.sub(r"([\\`*_{}\[\]<>#|!~&])", r"\\\1", shown(str(text)))
 
 
 _STYLE = """

@@ -33,8 +33,8 @@ def _comma_separated(value: object) -> object:
     return value
 
 
-def _resolve_secret(value: object) -> object:
-    """`env:NAME` and `file:PATH` name where a secret is; anything else is the secret itself."""
+def resolve_secret(value: object) -> object:
+    """`env:NAME` and `file:PATH` name where a secret is; anything else is the secret itself. Raises `ValueError`."""
     if not isinstance(value, str):
         return value
     how, _, where = value.partition(":")
@@ -50,7 +50,7 @@ def _resolve_secret(value: object) -> object:
     return value
 
 
-Secret = Annotated[SecretStr, BeforeValidator(_resolve_secret)]
+Secret = Annotated[SecretStr, BeforeValidator(resolve_secret)]
 CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
 
 

@@ -20,7 +20,7 @@ import pyte
 class Terminal:
     """A child on a pty of so many columns and rows."""
 
-    def __init__(self, environment: Mapping[str, str], columns: int = 80, rows: int = 24) -> None:
+    def __init__(self, environment: Mapping[str, str], columns: int = 80, rows: int = 24, *arguments: str) -> None:
         self.screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self.screen)
         self.raw = b""
@@ -28,7 +28,7 @@ class Terminal:
         if self.pid == 0:
             os.execve(
                 sys.executable,
-                [sys.executable, "-m", "canswarm_tui"],
+                [sys.executable, "-m", "canswarm_tui", *arguments],
                 {**os.environ, "TERM": "xterm-256color", **environment},
             )
         self.resize(columns, rows)

@@ -109,6 +109,14 @@ def test_5_a_second_run_is_refused_while_one_lives(place: Place) -> None:
     assert place.program("run", "documentation", "--yes").returncode == 6
 
 
+def test_5_what_does_not_stop_in_time_is_told(place: Place) -> None:
+    assert place.program("preflight").returncode == 0
+    with hold_run(place.folder / "site" / ".state", ()):
+        done = place.program("stop", "--timeout", "0.5")
+    assert done.returncode == 5, done.stderr
+    assert "next safe point" in told(done)
+
+
 def test_6_a_step_before_its_needs_and_another_plan_are_refused(place: Place) -> None:
     done = place.program("run", "decisions", "--yes")
     assert done.returncode == 6

@@ -60,6 +60,7 @@ def store(db: sqlite3.Connection, step: str, verb: str, sweep: int, finding: Fin
             verb = excluded.verb, level = excluded.level, last_seen = excluded.last_seen, sweep = excluded.sweep,
             remedy = excluded.remedy,
             status = CASE WHEN status = 'gone' OR details <> excluded.details OR kind <> excluded.kind
+                               OR (kind <> 'condition' AND happened <> excluded.happened)
                           THEN 'open' ELSE status END,
             kind = excluded.kind, happened = excluded.happened, details = excluded.details
         """,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,10 @@ def test_a_decision_is_kept_with_who_and_why_until_the_facts_change(journal: Jou
     assert (stored.status, stored.decided_by, stored.reason) == (FindingStatus.ACCEPTED, "somebody", "known")
     assert step.waiting_findings() == 0
     step.add_finding(Verb.RUN, 3, [odd("one", "b")])
+    assert step.waiting_findings() == 1
+    (stored,) = step.findings()
+    journal.decide(stored, FindingStatus.ACCEPTED, "somebody", "known")
+    step.add_finding(Verb.RUN, 4, [replace(odd("one", "b"), happened="it is damaged in another way")])
     assert step.waiting_findings() == 1
     *_, (_, _, _, _, what, data) = journal.history(step="decisions")
     assert (what, data["who"], data["reason"]) == ("finding accepted", "somebody", "known")
