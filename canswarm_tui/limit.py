@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import getpass
+import logging
 from typing import TYPE_CHECKING
 
 from canswarm_tui.engine.errors import EngineError
 from canswarm_tui.engine.journal import Journal
 from canswarm_tui.engine.rate import limit_text
+from canswarm_tui.engine.text import bytes_text
 
 if TYPE_CHECKING:
     from canswarm_tui.app import SwarmApp
 
+log = logging.getLogger(__name__)
 LIMITED = ("blobs-minio", "blobs-ipfs", "decisions")
 """Steps that copy record by record, and so obey the limit."""
 SCALE = tuple(float(step * 10**power) for power in range(6) for step in (1, 2, 5))
@@ -38,6 +41,17 @@ def limit_now(app: SwarmApp) -> float | None:
     return app.engine.limit.records_s
 
 
+def limit_words(app: SwarmApp) -> str:
+    """Both bounds as a screen shows them; empty while a run of another process has not told its own yet."""
+    if app.model.elsewhere and app.model.progress is None:
+        return ""
+    records_s, bytes_s = limit_now(app), app.engine.limit.bytes_s
+    if bytes_s is None:
+        return limit_text(records_s)
+    size = f"{bytes_text(bytes_s)}/s"
+    return f"limit {size}" if records_s is None else f"{limit_text(records_s)} and {size}"
+
+
 def turn_limit(app: SwarmApp, records_s: float | None) -> None:
     """Set it from now on; a run of another process is asked to."""
     if app.observe:
@@ -45,6 +59,7 @@ def turn_limit(app: SwarmApp, records_s: float | None) -> None:
         return
     if not app.model.elsewhere:
         app.engine.limit.turn(records_s, app.engine.limit.bytes_s)
+        log.info("%s, as asked in the interface", limit_text(records_s))
         app.tell(limit_text(records_s))
     else:
         try:

@@ -13,7 +13,7 @@ from textual.widgets import Footer, Static
 from canswarm_tui.engine.checklist import BY_NAME
 from canswarm_tui.engine.journal import has_run
 from canswarm_tui.engine.text import shown
-from canswarm_tui.limit import LIMITED, faster, limit_now, slower, turn_limit
+from canswarm_tui.limit import LIMITED, faster, limit_now, limit_words, slower, turn_limit
 from canswarm_tui.phase_reading import PhaseRead, Reading, read_phase
 from canswarm_tui.screens.base import StepScreen
 from canswarm_tui.screens.conflict import ConflictScreen, conflicts_of
@@ -105,8 +105,8 @@ class PhaseScreen(StepScreen):
         self._put("#outcome", outcome_text(record, theme, part.shown))
         self._put("#verdict", verdict_text(record, theme, part.shown))
         self._draw_findings(theme)
-        limit = (limit_now(self.swarm),) if self._step in LIMITED else ()
-        self._put("#live", Text(live_text(model, self._step, limit)))
+        limited = limit_words(self.swarm) if self._step in LIMITED else ""
+        self._put("#live", Text(live_text(model, self._step, limited)))
         self._put("#bar", Text(bar_text(model, max(10, self.size.width - 2))))
         self._put("#health", Text(health_text(model, PHASE_SERVERS[self._step])))
         self._offer()

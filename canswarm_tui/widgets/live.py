@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from canswarm_tui.engine.probe import SERVERS
-from canswarm_tui.engine.rate import limit_text
 from canswarm_tui.engine.text import bytes_text, duration_text, shown
 from canswarm_tui.model import RunModel, title_of
 from canswarm_tui.widgets.step_facts import figure_text
@@ -21,12 +20,11 @@ PHASE_SERVERS: Mapping[str, tuple[str, ...]] = {
 """Those that a step talks to."""
 
 
-def live_text(model: RunModel, step: str | None = None, limit: tuple[float | None] | tuple[()] = ()) -> str:
+def live_text(model: RunModel, step: str | None = None, limited: str = "") -> str:
     """The lines for the model as it is; `step` is the one that the screen is about, if it is about one.
 
-    `limit` holds the rate limit where the step obeys one.
+    `limited` tells the rate limit where the step obeys one.
     """
-    limited = limit_text(limit[0]) if limit else ""
     if model.running is None:
         if step is not None:
             more = f"   {limited}" if limited else ""

@@ -204,6 +204,20 @@ async def test_the_limit_of_a_run_of_another_process_is_shown_and_asked_to_be_tu
     assert app.engine.limit.records_s is None
 
 
+async def test_a_bound_of_bytes_from_the_settings_is_shown_and_stays(tmp_path: Path) -> None:
+    app, _ = make_app(tmp_path, done=BEFORE)
+    app.engine.limit.turn(None, 10.0 * 2**20)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, "decisions")
+        assert "limit 10.0 MiB/s" in text_of(app, "#live")
+        await pilot.press("x")
+        await pilot.pause()
+        await pilot.press(*"500", "enter")
+        await until(
+            app, pilot, lambda: isinstance(app.screen, PhaseScreen) and "500/s and 10.0 MiB/s" in text_of(app, "#live")
+        )
+
+
 async def test_an_observer_turns_nothing(tmp_path: Path) -> None:
     app, _ = make_app(tmp_path, done=BEFORE)
     app.observe = True
