@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import io
+import socket
+import sys
 import tarfile
 import threading
 import time
@@ -28,7 +30,7 @@ from canswarm_tui.engine.v2.blobs_minio import BlobSink
 from canswarm_tui.engine.v2.in_order import in_order
 from canswarm_tui.engine.v2.s3_client import S3Client
 from canswarm_tui.engine.v2.s3_errors import s3_errors
-from canswarm_tui.engine.v2.s3_facts import bucket_facts, ensure_bucket
+from canswarm_tui.engine.v2.s3_facts import bucket_facts, ensure_bucket, server_facts, supports_snowball
 from canswarm_tui.engine.v2.s3_objects import S3Objects
 from canswarm_tui.engine.v2.snowball import pack
 from canswarm_tui.sandbox import process
@@ -242,3 +244,37 @@ def test_tls_is_checked_against_the_ca_of_the_settings(tmp_path: Path, unique_bu
                     bucket_facts(client)
                 with pytest.raises(Refused, match="certificate"):
                     S3Objects(client).list_page()
+
+
+@contextmanager
+def gateway(folder: Path) -> Iterator[str]:
+    """The endpoint of a server that speaks S3 and is no MinIO: rclone in front of a folder."""
+    (folder / "served").mkdir()
+    port = process.free_port()
+    rclone = str(Path(sys.executable).parent / "rclone")
+    serve = [rclone, "serve", "s3", str(folder / "served"), "--addr", f"127.0.0.1:{port}"]
+    running = process.start([*serve, "--auth-key", "swarm,gateway-key"], folder, folder / "log", {})
+    try:
+        for _ in range(200):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.stop(running)
+
+
+def test_a_gateway_that_is_no_minio_takes_blobs_one_by_one(tmp_path: Path) -> None:
+    with gateway(tmp_path) as endpoint:
+        server = Server("minio", 1, tmp_path, process.Running(0, 0, tmp_path), "swarm", "gateway-key", {})
+        with client_of(server, "swarm-cas", endpoint=endpoint) as client:
+            assert not server_facts(client).is_minio
+            ensure_bucket(client)
+            assert not supports_snowball(client)
+            sink, records = BlobSink(client, snowball=False), some(4)
+            assert {one.fate for one in sink.write(records, TAG)} == {Fate.CREATED}
+            assert contents(client, records) == [r.body for r in records]
+            assert {one.fate for one in sink.write(records, "run-2")} == {Fate.PRESENT}
+            assert [one.fate for one in sink.settle(wanted(records), TAG)] == [Fate.CREATED] * 4
+            assert sink.remove(wanted(records), TAG) == [Removal.REMOVED] * 4
