@@ -16,6 +16,10 @@ from canswarm_tui.sandbox.site_anomalies import Planted
 from tests.end_to_end.places import Place
 
 IN_BLOBS = {"wrong_hash", "wrong_folder", "symlink", "not_a_file"}
+IN_ENVELOPES = {"artifact_not_found", "kind_not_allowed", "lamport_not_positive", "payload_too_large"}
+"""What v1's policy would refuse: named by the envelope that the line carries."""
+NOTHING_LOST = {"blank", "duplicate_line"}
+"""Lines that hold nothing, or nothing that another line does not hold."""
 
 
 @pytest.fixture
@@ -38,6 +42,17 @@ def answer(place: Place, *arguments: str, exit_code: int) -> dict[str, Any]:
     return facts
 
 
+def named(planted: Planted, findings: list[dict[str, Any]]) -> bool:
+    """Whether a finding tells of this very piece of damage."""
+    if planted.kind in IN_ENVELOPES and planted.where.startswith("logs"):
+        line = f"{planted.subject}:"
+        envelopes = {f["subject"] for f in findings if f["happened"].startswith(line)}
+        return any(f["subject"].rpartition(" ")[2] in envelopes and planted.kind in f["happened"] for f in findings)
+    code = "plan.derived_" if planted.kind == "table_differs" else planted.kind
+    subject = planted.subject.removeprefix("decide:")
+    return any(code in f["code"] and subject in f["subject"] for f in findings)
+
+
 def test_damage_is_quarantined_by_name_the_rest_is_migrated_and_accepting_it_ends_with_0(
     damaged: tuple[Place, list[Planted]],
 ) -> None:
@@ -55,6 +70,7 @@ def test_damage_is_quarantined_by_name_the_rest_is_migrated_and_accepting_it_end
     (keys,) = [len((place.folder / "site" / "redis.jsonl").read_text().splitlines())]
     here = outcomes["decisions"]
     assert here["created"] + here["quarantined"] + here["conflicts"] == keys
+    assert [p for p in planted if p.kind not in NOTHING_LOST | {"unreadable"} and not named(p, told["findings"])] == []
     waiting = [f for f in told["findings"] if f["wants_decision"]]
     assert len(waiting) == told["waiting"]
     for finding in waiting:
