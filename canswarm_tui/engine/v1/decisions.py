@@ -7,6 +7,7 @@ decision as v1 writes it is a `BadDecision`, never dropped. Non-UTF-8 keys, wron
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,6 +22,8 @@ from canswarm_tui.engine.v1.redis_client import redis_errors
 
 PREFIX: Final = b"decide:"
 _SCAN_COUNT: Final = 2000
+_PAGE_ROUNDS: Final = 50
+"""Rounds of SCAN for one page: where few keys match, a page may come back short and not be the last."""
 _HEADER: Final = 8
 """A spool entry is: time to live in ms + 1 or 0 for none (8 bytes), `v` or `t`, then the value or the type's name."""
 _SHOWN_BYTES: Final = 4096
@@ -153,6 +156,48 @@ def shown_key(key: bytes) -> str:
     return key.decode("utf-8", "backslashreplace")
 
 
+def value_of(client: redis.Redis, address: str, need_id: bytes) -> bytes | None:
+    """The verbatim value of one decision; None where Redis has no string under its key."""
+    with redis_errors(address):
+        found = _ask(client, "MGET", PREFIX + need_id)[0]
+    return found if isinstance(found, bytes) else None
+
+
+def count_decisions(client: redis.Redis, address: str, keys_at_most: int) -> tuple[int, bool]:
+    """(decisions, all keys were passed); SCAN may repeat a key, so while keys change the count is a little high."""
+    cursor, count = 0, 0
+    with redis_errors(address):
+        for _ in range(max(1, keys_at_most // _SCAN_COUNT)):
+            cursor, keys = _scan(client, cursor, PREFIX + b"*", _SCAN_COUNT)
+            count += len(keys)
+            if cursor == 0:
+                return count, True
+    return count, False
+
+
+def scan_page(
+    client: redis.Redis, address: str, cursor: int, count: int, prefix: bytes = b""
+) -> tuple[int, list[tuple[bytes, int]]]:
+    """The next cursor (0: the end) and (need id, bytes) of about `count` decisions whose id begins with `prefix`."""
+    pattern = re.sub(rb"([*?\[\]\\^-])", rb"\\\1", PREFIX + prefix) + b"*"
+    found: list[bytes] = []
+    with redis_errors(address):
+        for _ in range(_PAGE_ROUNDS):
+            cursor, keys = _scan(client, cursor, pattern, count)
+            found += keys
+            if cursor == 0 or len(found) >= count:
+                break
+        sizes = _pipelined(client, "STRLEN", found)
+    return cursor, [
+        (key[len(PREFIX) :], size if isinstance(size, int) else 0) for key, size in zip(found, sizes, strict=True)
+    ]
+
+
+def _scan(client: redis.Redis, cursor: int, pattern: bytes, count: int) -> tuple[int, list[bytes]]:
+    following, keys = _ask(client, "SCAN", cursor, "MATCH", pattern, "COUNT", count)
+    return int(following), list(keys)
+
+
 def server_facts(client: redis.Redis, address: str) -> ServerFacts:
     """Asks INFO and CLIENT LIST; where an ACL forbids the list, `writers` is empty."""
     with redis_errors(address):
@@ -210,7 +255,7 @@ def _pipelined(client: redis.Redis, command: str, keys: Sequence[bytes]) -> list
     pipe = client.pipeline(transaction=False)
     for key in keys:
         pipe.execute_command(command, key)  # type: ignore[no-untyped-call]
-    return pipe.execute()
+    return pipe.execute(raise_on_error=command != "STRLEN")
 
 
 def _judge(key: bytes, entry: bytes) -> Decision | BadDecision:

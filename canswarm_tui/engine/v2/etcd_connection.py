@@ -84,6 +84,10 @@ class Connection:
             future = self._methods[_PACKED_TXN].future(packed, self._settings.timeout_s, metadata=metadata)
         return PendingCall(self, future, lambda: self._call(_PACKED_TXN, packed, self._log_in(metadata)))
 
+    def watch(self, request: Message, timeout_s: float | None) -> Any:
+        """A running watch: iterate it inside `translated(url)`, `cancel` it from any thread."""
+        return self._methods["Watch"](iter((request,)), timeout_s, metadata=self._log_in(None))
+
     def close(self) -> None:
         self._client.close()
 
@@ -161,6 +165,7 @@ def _methods(channel: Any) -> dict[str, Any]:
         _PACKED_TXN: channel.unary_unary("/etcdserverpb.KV/Txn", response_deserializer=rpc.TxnResponse.FromString),
         "DeleteRange": kv.DeleteRange,
         "Put": kv.Put,
+        "Watch": rpc.WatchStub(channel).Watch,
         "LeaseGrant": rpc.LeaseStub(channel).LeaseGrant,
         "Status": maintenance.Status,
         "Alarm": maintenance.Alarm,
