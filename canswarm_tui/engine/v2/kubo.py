@@ -158,6 +158,29 @@ class KuboApi:
             counts[pin.kind.split(" ")[0]] += 1
         return counts
 
+    def pin_of(self, cid: Cid) -> str | None:
+        """How a CID is pinned: `recursive`, `direct`, or `indirect through ROOT`; None if not. Up to a second."""
+        query = {"arg": str(cid), "type": "all", "names": "true"}
+        try:
+            with _expected_fields():
+                found = self._json("pin/ls", query)["Keys"][str(cid)]
+                return " ".join(str(found[part]) for part in ("Type", "Name") if found.get(part))
+        except NotPinned:
+            return None
+
+    def verify_repo(self) -> Iterator[tuple[int, str]]:
+        """(blocks read so far, what Kubo says of a wrong one or nothing), as the node reads all that it has."""
+        blocks = 0
+        try:
+            for answer in self._lines("repo/verify", {}):
+                blocks = int(answer.get("Progress") or blocks)
+                said = str(answer.get("Msg") or "")
+                yield blocks, said if "corrupt" in said or "was" in said else ""
+        except WrongAnswer as exc:
+            if "verify" not in exc.happened:
+                raise
+            yield blocks, exc.happened
+
     def import_car(self, pieces: Iterable[bytes], size_bytes: int) -> Blocks:
         """Send an archive of exactly `size_bytes` without pinning; returns what the node says it took in.
 

@@ -57,6 +57,13 @@ def server_facts(client: S3Client) -> ServerFacts:
         return ServerFacts(kind, True)  # an ordinary key may not ask for the server's state
 
 
+def health(client: S3Client, what: str) -> bool:
+    """Whether MinIO calls itself `live` or `ready`; False as well where the server is no MinIO."""
+    with s3_errors(client.subject):
+        url = f"{S3Objects(client).base_url}/minio/health/{what}"
+        return bool(client.pool.urlopen("GET", url, redirect=False).status == 200)
+
+
 def bucket_facts(client: S3Client) -> BucketFacts:
     """Asks without writing."""
     with s3_errors(client.subject):
