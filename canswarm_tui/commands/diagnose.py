@@ -1,51 +1,153 @@
-"""Diagnostics on the command line: one read-only look at each server, or the same again and again."""
+"""Diagnostics on the command line: one read-only look at each server, its long lists, one entry, live changes."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import click
 
-from canswarm_tui.commands.face import Face, common
-from canswarm_tui.engine.errors import ExitCode
-from canswarm_tui.engine.probe import SERVERS, Probe, probe
-from canswarm_tui.engine.text import bytes_text, shown
+from canswarm_tui.commands.diagnose_view import look_view, section_view, write_look, write_sections
+from canswarm_tui.commands.face import Face, common, stop_on_signals
+from canswarm_tui.engine.errors import ExitCode, SettingsError
+from canswarm_tui.engine.health.condition import looked, section
+from canswarm_tui.engine.health.facts import Browsable, Condition, Look, Section
+from canswarm_tui.engine.health.registry import LOOKS
+from canswarm_tui.engine.probe import SERVERS, probe
+from canswarm_tui.engine.settings import Settings
+from canswarm_tui.engine.stop import StopSignal
+from canswarm_tui.engine.text import shown
 
 EVERY_S = 2.0
+_JSON_ENTRIES = 10_000
+"""One JSON object holds no more of a list; `more` says so."""
+_ALL = tuple(dict.fromkeys((*SERVERS, *LOOKS)))
 
 
 @click.command()
-@click.argument("servers", nargs=-1, type=click.Choice(SERVERS), metavar="[SERVER…]")
+@click.argument("servers", nargs=-1, type=click.Choice(_ALL), metavar="[SERVER…]")
 @click.option("--watch", is_flag=True, help="look again every two seconds until Ctrl+C")
+@click.option("--keys", is_flag=True, help="with etcd: list every decision")
+@click.option("--prefix", default="", metavar="P", help="with --keys or --pins: only what begins with P")
+@click.option("--key", metavar="K", help="with etcd: one decision, compared with Redis")
+@click.option("--pins", is_flag=True, help="with ipfs: list the recursive pins")
+@click.option("--cid", metavar="X", help="with ipfs: one CID or v1 hash: whole, pinned, of the right bytes")
+@click.option("--verify", is_flag=True, help="with ipfs: let the node read and hash every block")
 @common
-def diagnose(face: Face, servers: tuple[str, ...], watch: bool) -> int:
-    """Look at redis, nats, etcd, minio, ipfs, opa and automerge, or the named ones; ends with 3 when one is away."""
-    chosen = servers or SERVERS
+def diagnose(
+    face: Face,
+    servers: tuple[str, ...],
+    watch: bool,
+    keys: bool,
+    prefix: str,
+    key: str | None,
+    pins: bool,
+    cid: str | None,
+    verify: bool,
+) -> int:
+    """Look at redis, nats, etcd, minio, ipfs, opa, automerge and wasm, or the named ones; 3 when one is away."""
+    if keys or key is not None:
+        _only(servers, "etcd", "--keys and --key")
+        return _etcd(face, key, prefix)
+    if pins or cid is not None or verify:
+        _only(servers, "ipfs", "--pins, --cid and --verify")
+        return _ipfs(face, cid, prefix, pins=pins)
+    if prefix:
+        raise SettingsError("--prefix", "it searches a list", "add `etcd --keys` or `ipfs --pins`")
+    chosen = servers or _ALL
     while True:
-        with ThreadPoolExecutor(len(chosen), thread_name_prefix="probe") as pool:
-            probes = list(pool.map(lambda name: probe(name, face.settings), chosen))
-        for one in probes:
-            _write(face, one)
+        looks = _look_at(face.settings, chosen)
+        for one in looks:
+            write_look(face, one)
         if not watch:
             break
         time.sleep(EVERY_S)
-    code = ExitCode.UNREACHABLE if any(p.error for p in probes) else ExitCode.DONE
-    return face.answer(code, {"servers": {p.name: _view(p) for p in probes}})
+    away = any(one.condition is not Condition.ANSWERS and not _is_later(one) for one in looks)
+    code = ExitCode.UNREACHABLE if away else ExitCode.DONE
+    return face.answer(code, {"servers": {one.name: look_view(one) for one in looks}})
 
 
-def _write(face: Face, one: Probe) -> None:
-    word = "answers" if one.error is None else "trouble"
-    face.write(f"{one.name:<10} {word} {one.address} ({one.took_ms:.0f} ms)")
-    if one.error is not None:
-        face.write(f"    {shown(one.error.happened)}. {shown(one.error.remedy)}")
-    for name, value in one.facts.items():
-        text = bytes_text(value) if name.endswith("bytes") and isinstance(value, int | float) else str(value)
-        face.write(f"    {name.removesuffix(' bytes')}: {shown(text)}")
+def _look_at(settings: Settings, names: Sequence[str]) -> list[Look]:
+    with ThreadPoolExecutor(len(names), thread_name_prefix="look") as pool:
+        return list(pool.map(lambda name: LOOKS.get(name, partial(_shallow, name))(settings), names))
 
 
-def _view(one: Probe) -> dict[str, object]:
-    error = None
-    if one.error is not None:
-        error = {"kind": type(one.error).__name__, "happened": one.error.happened, "remedy": one.error.remedy}
-    return {"address": one.address, "took_ms": one.took_ms, "facts": dict(one.facts), "error": error}
+def _shallow(name: str, settings: Settings) -> Look:
+    found = probe(name, settings)
+    if found.error is None:
+        facts = section("facts", **{key.replace(" ", "_"): value for key, value in found.facts.items()})
+        return Look(name, found.address, found.took_ms, Condition.ANSWERS, (facts,))
+    error = found.error
+
+    def fail() -> tuple[tuple[()], tuple[()]]:
+        raise error
+
+    return looked(name, found.address, (found.address,) if "://" in found.address else (), fail)
+
+
+def _is_later(one: Look) -> bool:
+    """A file that a run makes isn't a server that is away."""
+    return one.condition is Condition.MISSING and one.name in ("automerge", "wasm")
+
+
+def _only(servers: Sequence[str], name: str, options: str) -> None:
+    if tuple(servers) != (name,):
+        raise SettingsError("diagnose", f"{options} are about {name} alone", f"write `canswarm-tui diagnose {name} …`")
+
+
+def _etcd(face: Face, key: str | None, prefix: str) -> int:
+    from canswarm_tui.engine.health.etcd import DecisionKeys
+
+    listed = DecisionKeys(face.settings)
+    return _list(face, listed, prefix) if key is None else _open(face, listed.open(key))
+
+
+def _ipfs(face: Face, cid: str | None, prefix: str, *, pins: bool) -> int:
+    from canswarm_tui.engine.health.ipfs import Pins, look_up
+
+    if pins:
+        return _list(face, Pins(face.settings), prefix)
+    return _verify(face) if cid is None else _open(face, look_up(face.settings, cid))
+
+
+def _open(face: Face, sections: Sequence[Section]) -> int:
+    write_sections(face, sections)
+    return face.answer(ExitCode.DONE, {"sections": [section_view(one) for one in sections]})
+
+
+def _list(face: Face, listed: Browsable, prefix: str) -> int:
+    entries: list[dict[str, object]] = []
+    after: str | None = None
+    while True:
+        page = listed.page(after=after, limit=1000, prefix=prefix)
+        for entry in page.entries:
+            face.write("  ".join(shown(part) for part in (entry.key, *entry.cells)))
+            if face.as_json and len(entries) < _JSON_ENTRIES:
+                entries.append({"key": entry.key, **dict(zip(page.columns, entry.cells, strict=True))})
+        after = page.after
+        if after is None or (face.as_json and len(entries) >= _JSON_ENTRIES):
+            break
+    return face.answer(ExitCode.DONE, {"entries": entries, "total": page.total, "more": after is not None})
+
+
+def _verify(face: Face) -> int:
+    from canswarm_tui.engine.health.ipfs import repo_verify
+
+    stop = StopSignal()
+    stop_on_signals(stop)
+    blocks, problems = 0, 0
+    named: list[str] = []
+    for seen in repo_verify(face.settings, stop):
+        if seen.problem:
+            problems += 1
+            named += [seen.problem] if len(named) < _JSON_ENTRIES else []
+            face.write(f"damaged: {shown(seen.problem)}")
+        if seen.blocks >= blocks + 10_000:
+            face.tell(f"{seen.blocks:,} blocks read")
+        blocks = max(blocks, seen.blocks)
+    stop.check()
+    face.write(f"{blocks:,} blocks read, {problems:,} complaints")
+    code = ExitCode.ATTENTION if problems else ExitCode.DONE
+    return face.answer(code, {"blocks": blocks, "problems": named})

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import nats
 from nats.aio.client import Client
 from nats.errors import AuthorizationError, NoServersError
 from nats.errors import Error as NatsError
@@ -39,6 +38,75 @@ class BusFacts:
 def bus_facts(site: SiteSettings) -> BusFacts:
     """Ask NATS for its version and the stream. Raises `Unreachable` or `Refused`."""
     return _run(_ask(site), site.nats_url)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamState:
+    """`first` and `last` are sequence numbers."""
+
+    messages: int
+    size_bytes: int
+    first: int
+    last: int
+    consumers: int
+    subjects: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerState:
+    """Messages not yet delivered, delivered and not acknowledged, and the last one delivered."""
+
+    name: str
+    pending: int
+    ack_pending: int
+    delivered: int
+
+
+@dataclass(frozen=True, slots=True)
+class BusCloseUp:
+    """The server, the stream (None: not there) and its first consumers."""
+
+    version: str
+    server: str
+    jetstream: str
+    """`yes`, or why not."""
+    stream: StreamState | None
+    consumers: tuple[ConsumerState, ...]
+
+
+def bus_close_up(site: SiteSettings, consumers_at_most: int) -> BusCloseUp:
+    """Ask NATS for the stream and its consumers. Raises `Unreachable` or `Refused`."""
+    return _run(_close_up(site, consumers_at_most), site.nats_url)
+
+
+async def _close_up(site: SiteSettings, consumers_at_most: int) -> BusCloseUp:
+    client = await _connect(site)
+    try:
+        version, server = (str(client._server_info.get(name, "")) for name in ("version", "server_name"))
+        if not client._server_info.get("jetstream"):
+            return BusCloseUp(version, server, "no, the server runs without it", None, ())
+        jetstream = client.jetstream(timeout=TIMEOUT_S)
+        try:
+            info = await jetstream.stream_info(site.stream)
+        except NotFoundError:
+            return BusCloseUp(version, server, "yes", None, ())
+        state = info.state
+        stream = StreamState(
+            state.messages, state.bytes, state.first_seq, state.last_seq, state.consumer_count,
+            tuple(info.config.subjects or ()),
+        )  # fmt: skip
+        found = await jetstream.consumers_info(site.stream)
+        consumers = tuple(
+            ConsumerState(one.name, one.num_pending or 0, one.num_ack_pending or 0, _sequence(one.delivered))
+            for one in found[:consumers_at_most]
+        )
+        return BusCloseUp(version, server, "yes", stream, consumers)
+    finally:
+        await client.close()
+
+
+def _sequence(delivered: Any) -> int:
+    return 0 if delivered is None else int(delivered.stream_seq)
 
 
 async def _ask(site: SiteSettings) -> BusFacts:
@@ -73,7 +141,17 @@ async def _connect(site: SiteSettings) -> Client:
     async def quiet(_exc: Exception) -> None:
         """The error comes back from connect as well."""
 
-    return await nats.connect(site.nats_url, error_cb=quiet, **options)
+    client = Client()
+    try:
+        await client.connect(site.nats_url, error_cb=quiet, **options)
+    except BaseException:
+        # A server that takes the connection and says nothing would leave it open; close() waits for it.
+        writer = getattr(client._transport, "_io_writer", None)
+        if writer is not None:
+            writer.transport.abort()
+            await asyncio.sleep(0)
+        raise
+    return client
 
 
 def _tls(site: SiteSettings) -> ssl.SSLContext:
