@@ -4,6 +4,8 @@ import hashlib
 import os
 import signal
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -11,10 +13,12 @@ from canswarm_tui.engine.errors import SettingsError
 from canswarm_tui.engine.health import ipfs
 from canswarm_tui.engine.health.facts import Condition
 from canswarm_tui.engine.health.ipfs import Pins, look, look_up, repo_verify
-from canswarm_tui.engine.records import Record
-from canswarm_tui.engine.settings import IpfsSettings, Settings
+from canswarm_tui.engine.journal import Batch, ClosedBatch, Journal, Receipt, ReceiptFate
+from canswarm_tui.engine.place import place_of, site_identity
+from canswarm_tui.engine.records import Record, Wanted
+from canswarm_tui.engine.settings import IpfsSettings, Settings, SiteSettings
 from canswarm_tui.engine.stop import StopSignal
-from canswarm_tui.engine.v2.blobs_ipfs import IpfsSink
+from canswarm_tui.engine.v2.blobs_ipfs import IpfsSink, pinned_batches
 from canswarm_tui.engine.v2.cid import Cid
 from canswarm_tui.engine.v2.kubo import KuboApi
 from canswarm_tui.sandbox import process
@@ -87,6 +91,29 @@ def test_what_is_not_there_is_said_and_what_is_no_cid_is_a_mistake(ipfs_api: str
     assert str(dict(content.facts)["bytes match"]).startswith("no")
     with pytest.raises(SettingsError, match="neither"):
         look_up(of(ipfs_api), "[bold]no")
+
+
+def test_blobs_of_ours_whose_batch_lost_its_pin_are_told_before_a_collection_takes_them(
+    ipfs_api: str, v1_site: Path, tmp_path: Path
+) -> None:
+    site = SiteSettings(root=v1_site)
+    settings = Settings(ipfs=IpfsSettings(api=ipfs_api), site=site, state_dir=tmp_path / "state")
+    place = place_of(settings)
+    place.make()
+    blob = record(b"may be collected")
+    with closing(Journal.open(place.journal, site_identity(settings))) as journal, KuboApi(settings.ipfs) as api:
+        step, tag = journal.step("blobs-ipfs"), f"{journal.run_id}-1"
+        wanted = (Wanted(blob.key, blob.digest, blob.size),)
+        IpfsSink(api).write([blob], tag)
+        receipt = Receipt(blob.key, blob.digest, blob.size, ReceiptFate.CREATED, str(Cid.raw(blob.digest)), 1)
+        step.commit([Batch(1, tag, wanted)])
+        step.commit(closed=[ClosedBatch(1, (receipt,))])
+        assert look(settings).worries == ()
+        api.unpin(next(pinned_batches(api, tag)).root)
+    (worry,) = look(settings).worries
+    assert worry.code == "ipfs.unpinned"
+    assert blob.key.decode() in worry.happened
+    assert str(dict(look_up(settings, blob.key.decode())[0].facts)["pinned"]).startswith("not pinned")
 
 
 def test_a_verification_counts_blocks_and_names_a_damaged_one(private_server: Start) -> None:
