@@ -127,7 +127,9 @@ async def _ask(site: SiteSettings) -> BusFacts:
 
 
 async def _connect(site: SiteSettings) -> Client:
-    options: dict[str, Any] = {"connect_timeout": TIMEOUT_S, "allow_reconnect": False, "max_reconnect_attempts": 0}
+    options: dict[str, Any] = {"connect_timeout": TIMEOUT_S, "allow_reconnect": False}
+    # 0 attempts would mean without end.
+    options |= {"max_reconnect_attempts": 1, "reconnect_time_wait": 0.1}
     if site.nats_user is not None:
         options |= {"user": site.nats_user, "password": reveal(site.nats_password)}
     if site.nats_token is not None:
