@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -27,17 +28,27 @@ from canswarm_tui.engine.settings_file import load_settings
 from canswarm_tui.engine.text import shown
 from canswarm_tui.health import HealthSeen, HealthWatch
 from canswarm_tui.model import RunModel
+from canswarm_tui.preferences import THEMES, Preferences, preferences_file, save_preferences
 from canswarm_tui.screens.base import SwarmScreen
 from canswarm_tui.screens.checklist import ChecklistScreen
-from canswarm_tui.theme import DARK, LIGHT, THEMES
+from canswarm_tui.theme import DARK, LIGHT
 
 if TYPE_CHECKING:
+    from textual.command import Provider
+    from textual.dom import DOMNode
+
     from canswarm_tui.engine.runner import Runner
 
 POLL_S = 1.0
 DRAW_EVERY_S = 0.1
-DRAW_OVER_SSH_EVERY_S = 0.5
+DRAW_REDUCED_EVERY_S = 0.5
 SIGNAL_EXIT = 143
+
+
+def _commands() -> type[Provider]:
+    from canswarm_tui.palette import Commands
+
+    return Commands
 
 
 class SwarmApp(App[int], inherit_bindings=False):
@@ -45,16 +56,21 @@ class SwarmApp(App[int], inherit_bindings=False):
 
     CSS_PATH = "app.tcss"
     TITLE = "canswarm-tui"
-    ENABLE_COMMAND_PALETTE = False
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {_commands}
+    COMMAND_PALETTE_BINDING = "f4"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "leave", "Quit", id="quit", tooltip="leave; a step that runs is stopped at a safe point first"),
-        Binding("ctrl+q", "leave", "Quit", id="quit-2", show=False),
+        Binding("ctrl+q", "leave", "Quit", id="quit-2", show=False, tooltip="the same as q"),
         Binding("f2", "colours", "Colours", id="colours", show=False, tooltip="dark, light, the terminal's own"),
-        Binding("f1,question_mark", "help", "Help", id="help", key_display="F1"),
+        Binding("f3", "settings", "Settings", id="settings", show=False, tooltip="colours, bandwidth, mouse, keys"),
+        Binding("f4", "command_palette", "Commands", id="palette", show=False, tooltip="what can be done now, by name"),
+        Binding("f1,question_mark", "help", "Help", id="help", key_display="F1", tooltip="this page"),
     ]
 
-    def __init__(self, settings: Settings, *, observe: bool = False) -> None:
+    def __init__(self, settings: Settings, *, observe: bool = False, preferences: Preferences | None = None) -> None:
         super().__init__()
+        self.preferences = preferences or Preferences()
+        self.complaints: tuple[str, ...] = ()
         self.settings = settings
         self.place = place_of(settings)
         self.observe = observe
@@ -65,7 +81,8 @@ class SwarmApp(App[int], inherit_bindings=False):
         self._stale = False
         self.register_theme(DARK)
         self.register_theme(LIGHT)
-        self.theme = DARK.name
+        self.theme = self.preferences.theme
+        self.set_keymap(self.preferences.keys)
 
     def get_default_screen(self) -> Screen[None]:
         """The checklist, painted at once: a screen that is pushed over another waits for a switch of screens."""
@@ -76,8 +93,8 @@ class SwarmApp(App[int], inherit_bindings=False):
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._signalled, signal.SIGTERM.name)
         signal.signal(signal.SIGHUP, lambda _number, _frame: self._hung_up())
         self.set_interval(POLL_S, self.follow)
-        over_ssh = bool(os.environ.get("SSH_CONNECTION"))
-        self.set_interval(DRAW_OVER_SSH_EVERY_S if over_ssh else DRAW_EVERY_S, self.draw)
+        self.set_interval(DRAW_REDUCED_EVERY_S if self.preferences.is_reduced else DRAW_EVERY_S, self.draw)
+        self.call_after_refresh(self._tell_complaints)
         self.call_after_refresh(self.health.start)
         self.call_after_refresh(_collect_garbage_again)
 
@@ -180,11 +197,43 @@ class SwarmApp(App[int], inherit_bindings=False):
         from canswarm_tui.screens.help import HelpScreen
 
         if not isinstance(self.screen, HelpScreen):
-            self.push_screen(HelpScreen())
+            self.push_screen(HelpScreen(self.screen))
 
     def action_colours(self) -> None:
-        self.theme = THEMES[(THEMES.index(self.theme) + 1) % len(THEMES)]
+        self.choose_theme(THEMES[(THEMES.index(self.theme) + 1) % len(THEMES)])
+
+    def action_settings(self) -> None:
+        from canswarm_tui.screens.settings import SettingsScreen
+
+        if not isinstance(self.screen, SettingsScreen):
+            self.push_screen(SettingsScreen())
+
+    def _tell_complaints(self) -> None:
+        from canswarm_tui.bindings import unknown_keys
+
+        unknown = unknown_keys(self.preferences.keys) if self.preferences.keys else ()
+        for text in (*self.complaints, *unknown):
+            self.tell(text, severity="warning")
+
+    def choose_theme(self, theme: str) -> None:
+        self.prefer(replace(self.preferences, theme=theme))
+
+    def prefer(self, wanted: Preferences) -> None:
+        """Have other preferences, now and at the next start."""
+        self.preferences = wanted
+        self.theme = wanted.theme
+        try:
+            save_preferences(wanted)
+        except OSError as exc:
+            self.tell(
+                f"it holds until you leave: {preferences_file()} can't be written ({exc.strerror})", severity="warning"
+            )
         self.refresh_screens()
+
+    def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:  # noqa: ARG002 - Textual's
+        """Keys that a person has given twice: told, and the later one holds."""
+        for binding in clashed_bindings:
+            self.tell(f"the key {binding.key} is taken twice; {binding.id} has lost it", severity="warning")
 
     def _leave(self, stop: bool | None) -> None:
         if stop:
@@ -234,14 +283,15 @@ def _collect_garbage_again() -> None:
     gc.enable()
 
 
-def open_app(config: Path | None, *, observe: bool, mouse: bool) -> int:
-    """Run the interface until it is left; returns the exit code."""
+def open_app(config: Path | None, *, observe: bool, preferences: Preferences, complaints: tuple[str, ...] = ()) -> int:
+    """Run the interface until it is left; returns the exit code. `complaints` are told once it is open."""
     settings = load_settings(config).settings
     settings.site.require_root()
     place = place_of(settings)
     place.make()
     log_to(place.log)
-    app = SwarmApp(settings, observe=observe)
-    app.run(mouse=mouse)
+    app = SwarmApp(settings, observe=observe, preferences=preferences)
+    app.complaints = complaints
+    app.run(mouse=preferences.mouse)
     app.engine.join()
     return app.return_code or 0

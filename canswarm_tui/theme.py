@@ -12,9 +12,6 @@ LIGHT = Theme(
     "swarm-light", primary="#2f5d8a", secondary="#5a6677", accent="#8a5a00", foreground="#1c2430", background="#fbfcfd",
     surface="#f1f4f7", panel="#e4e9ef", success="#2f6b2f", warning="#8a5a00", error="#a03030", dark=False,
 )  # fmt: skip
-THEMES = (DARK.name, LIGHT.name, "ansi-dark", "ansi-light")
-"""In the order in which the interface offers them; the last two are the terminal's own colours."""
-
 SIGNS = {
     "not started": "·", "ready": "▸", "blocked": "×", "running": "▶", "stopping": "■", "stopped": "■",
     "needs attention": "!", "done": "✓", "proved": "✔", "undone": "↶", "skipped": "–", "not available yet": " ",

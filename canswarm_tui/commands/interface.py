@@ -5,22 +5,25 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from canswarm_tui.engine.errors import SettingsError
-
-FRAMES_OVER_SSH = "10"
+from canswarm_tui.preferences import FRAMES_REDUCED, load_preferences
 
 
 def open_interface(config: str | None, *, observe: bool, mouse: bool) -> int:
     """Run the interface until it is left; returns the exit code. Raises `SettingsError` without a terminal."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise SettingsError("terminal", "the interface needs a terminal", "use the commands: `canswarm-tui --help`")
-    if os.environ.get("SSH_CONNECTION"):
+    preferences, complaints = load_preferences()
+    if preferences.is_reduced:
         # Textual reads it when it is imported: fewer frames over a slow line.
-        os.environ.setdefault("TEXTUAL_FPS", FRAMES_OVER_SSH)
+        os.environ.setdefault("TEXTUAL_FPS", FRAMES_REDUCED)
         os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+    if not mouse:
+        preferences = replace(preferences, mouse=False)
     gc.disable()  # until the first paint: a tenth of the way there would be spent on it
     from canswarm_tui.app import open_app
 
-    return open_app(Path(config) if config else None, observe=observe, mouse=mouse)
+    return open_app(Path(config) if config else None, observe=observe, preferences=preferences, complaints=complaints)

@@ -29,8 +29,17 @@ class ChecklistScreen(StepScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "Open", id="open-item", key_display="⏎", tooltip="all about this item", priority=True),
         Binding("a", "run_all", "All", id="run-all", tooltip="run every pending step from preflight to verification"),
-        Binding("v", "verify_step", "Verify", id="verify-item", show=False),
-        Binding("u", "undo_step", "Undo", id="undo-item", show=False),
+        Binding(
+            "v",
+            "verify_step",
+            "Verify",
+            id="verify-item",
+            show=False,
+            tooltip="read this target back and compare in full",
+        ),
+        Binding(
+            "u", "undo_step", "Undo", id="undo-item", show=False, tooltip="remove what this run created in this step"
+        ),
         Binding("o", "report", "Report", id="report", tooltip="the report of the last run"),
         Binding("d", "servers", "Health", id="servers", tooltip="diagnostics: each server and what it says"),
         Binding("b", "rollback", "Rollback", id="rollback", tooltip="rollback readiness: backups, and the way back"),

@@ -1,46 +1,69 @@
-"""Help: what the words mean and what every key does."""
+"""Help for the screen it was asked on: what every key does there now, and what the words mean."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
+from textual.containers import VerticalScroll
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
-_TEXT = """\
-The checklist is the guide's. Its words:
-  not started, blocked (by what stands below), ready, running, stopping, stopped
-  done             did what it should; nothing of it can be compared, or people have accepted the rest
-  proved           the target was read back and everything is equal
-  needs attention  a quarantine, difference or conflict waits for a person: press f
-  undone           what this run created there was removed
+from canswarm_tui.theme import style_of
 
-Enter  open the item under the cursor: how far it is, what was done and proved, its findings
-r      run, resume or catch up the item; running again copies only what is new
-a      run every pending step, from preflight to the final verification; never an undo
-v      read the target back and compare it in full
-u      undo: remove what this run created there, after the site's name was typed
-p      in an item: what a run would do now; changes nothing
-s      stop at a safe point; r goes on
-f      findings: Tab narrows the list, a accepts with a reason, t and k resolve a conflict, w saves
-l o d  log, report, health of the servers
-b      rollback readiness: the backups, and the way back to v1
-F2     colours        q  quit; asks while a step runs
-
-Every key has a command: `canswarm-tui --help`."""
+_WORDS = {
+    "blocked": "by what stands below it on the checklist",
+    "done": "did what it should; nothing of it can be compared, or people have accepted the rest",
+    "proved": "the target was read back and everything is equal",
+    "needs attention": "a quarantine, difference or conflict waits for a person: press f",
+    "stopped": "at a safe point; r goes on",
+    "undone": "what this run created there was removed",
+}
+_OWN_NAMES = {"enter": "⏎", "escape": "esc", "question_mark": "?"}
 
 
 class HelpScreen(Screen[None]):
+    """`of` is the screen that help is wanted for."""
+
+    CSS_PATH = "help.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f1", "back", "Back", id="back-help", key_display="esc")]
+
+    def __init__(self, of: Screen[object]) -> None:
+        super().__init__()
+        self._keys = _keys_of(of)
 
     def compose(self) -> ComposeResult:
         yield Static("Help", id="head", markup=False)
-        with Vertical(id="body"):
-            yield Static(_TEXT, markup=False)
+        with VerticalScroll(id="page"):
+            yield Static(_table("Keys on this screen", self._keys, self.app.theme), markup=False)
+            yield Static(_table("Words of the checklist", _WORDS, self.app.theme), markup=False)
+            yield Static("Every key has a command: `canswarm-tui --help`.", markup=False)
         yield Footer(show_command_palette=False, compact=True)
+
+    def on_mount(self) -> None:
+        self.query_one("#page").focus()
 
     def action_back(self) -> None:
         self.app.pop_screen()
+
+
+def _keys_of(screen: Screen[object]) -> dict[str, str]:
+    """What each key does there; of several keys for the same action all are named."""
+    told: dict[str, list[str]] = {}
+    for active in screen.active_bindings.values():
+        binding = active.binding
+        does = active.tooltip or binding.tooltip or binding.description
+        if binding.id and does and active.enabled:
+            told.setdefault(does, []).append(_OWN_NAMES.get(binding.key, binding.key.upper() if len(binding.key) > 1
+                                                            and binding.key[0] == "f" else binding.key))  # fmt: skip
+    return {" ".join(keys): does for does, keys in told.items()}
+
+
+def _table(title: str, rows: dict[str, str], theme: str) -> Text:
+    width = max(map(len, rows), default=0)
+    text = Text().append(title, style_of("title", theme))
+    for name, told in rows.items():
+        text.append(f"\n  {name:<{width}}  ").append(told, style_of("muted", theme))
+    return text

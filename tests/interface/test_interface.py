@@ -17,6 +17,7 @@ from canswarm_tui.engine.live import read_live, write_live
 from canswarm_tui.engine.lock import hold_run
 from canswarm_tui.engine.probe import SERVERS, Probe
 from canswarm_tui.engine.step import Progress, Verb
+from canswarm_tui.preferences import THEMES
 from canswarm_tui.screens.checklist import ChecklistScreen
 from canswarm_tui.screens.confirm import ConfirmScreen
 from canswarm_tui.screens.findings import FindingsScreen
@@ -27,7 +28,6 @@ from canswarm_tui.screens.quit import QuitScreen
 from canswarm_tui.screens.report import ReportScreen
 from canswarm_tui.screens.rollback import RollbackScreen
 from canswarm_tui.screens.servers import ServersScreen
-from canswarm_tui.theme import THEMES
 from canswarm_tui.widgets.live import live_text
 from tests.interface.fakes import HOSTILE, make_app, quarantine
 
