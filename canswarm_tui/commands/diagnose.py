@@ -5,17 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import click
 
 from canswarm_tui.commands.diagnose_view import look_view, section_view, write_look, write_sections
 from canswarm_tui.commands.face import Face, common, stop_on_signals
 from canswarm_tui.engine.errors import ExitCode, SettingsError
-from canswarm_tui.engine.health.condition import looked, section
 from canswarm_tui.engine.health.facts import Browsable, Condition, Look, Section
 from canswarm_tui.engine.health.registry import LOOKS
-from canswarm_tui.engine.probe import SERVERS, probe
 from canswarm_tui.engine.settings import Settings
 from canswarm_tui.engine.stop import StopSignal
 from canswarm_tui.engine.text import shown
@@ -23,7 +20,7 @@ from canswarm_tui.engine.text import shown
 EVERY_S = 2.0
 _JSON_ENTRIES = 10_000
 """One JSON object holds no more of a list; `more` says so."""
-_ALL = tuple(dict.fromkeys((*SERVERS, *LOOKS)))
+_ALL = tuple(LOOKS)
 
 
 @click.command()
@@ -71,20 +68,7 @@ def diagnose(
 
 def _look_at(settings: Settings, names: Sequence[str]) -> list[Look]:
     with ThreadPoolExecutor(len(names), thread_name_prefix="look") as pool:
-        return list(pool.map(lambda name: LOOKS.get(name, partial(_shallow, name))(settings), names))
-
-
-def _shallow(name: str, settings: Settings) -> Look:
-    found = probe(name, settings)
-    if found.error is None:
-        facts = section("facts", **{key.replace(" ", "_"): value for key, value in found.facts.items()})
-        return Look(name, found.address, found.took_ms, Condition.ANSWERS, (facts,))
-    error = found.error
-
-    def fail() -> tuple[tuple[()], tuple[()]]:
-        raise error
-
-    return looked(name, found.address, (found.address,) if "://" in found.address else (), fail)
+        return list(pool.map(lambda name: LOOKS[name](settings), names))
 
 
 def _is_later(one: Look) -> bool:

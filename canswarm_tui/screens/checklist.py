@@ -159,9 +159,9 @@ class ChecklistScreen(StepScreen):
         self.app.push_screen(ReportScreen())
 
     def action_servers(self) -> None:
-        from canswarm_tui.screens.servers import ServersScreen
+        from canswarm_tui.screens.diagnostics import DiagnosticsScreen
 
-        self.app.push_screen(ServersScreen())
+        self.app.push_screen(DiagnosticsScreen())
 
     def action_rollback(self) -> None:
         from canswarm_tui.screens.rollback import RollbackScreen

@@ -34,9 +34,7 @@ class LogScreen(SwarmScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("l", "back", "Back", id="back-log", show=False),
         Binding("space", "follow", "Follow", id="follow-log", tooltip="follow the end, or stand still to read"),
-        Binding(
-            "s", "search", "Search", id="search-log", tooltip="the lines of the whole file that hold words"
-        ),
+        Binding("s", "search", "Search", id="search-log", tooltip="the lines of the whole file that hold words"),
         Binding("w", "save", "Save", id="save-log", tooltip="write what the search finds, or all, into a file"),
     ]
 

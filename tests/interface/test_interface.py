@@ -11,11 +11,10 @@ from textual.widgets import Button, DataTable, Input, Log, Static
 
 from canswarm_tui.app import SwarmApp
 from canswarm_tui.commands.face import log_to
-from canswarm_tui.engine.errors import Refused
 from canswarm_tui.engine.journal import Journal, StepState
 from canswarm_tui.engine.live import read_live, write_live
 from canswarm_tui.engine.lock import hold_run
-from canswarm_tui.engine.probe import SERVERS, Probe
+from canswarm_tui.engine.probe import Probe
 from canswarm_tui.engine.step import Progress, Verb
 from canswarm_tui.preferences import THEMES
 from canswarm_tui.screens.checklist import ChecklistScreen
@@ -27,7 +26,6 @@ from canswarm_tui.screens.phase import PhaseScreen
 from canswarm_tui.screens.quit import QuitScreen
 from canswarm_tui.screens.report import ReportScreen
 from canswarm_tui.screens.rollback import RollbackScreen
-from canswarm_tui.screens.servers import ServersScreen
 from canswarm_tui.widgets.live import live_text
 from tests.interface.fakes import HOSTILE, make_app, quarantine
 
@@ -277,28 +275,6 @@ async def test_when_the_run_of_another_process_has_ended_nothing_is_shown_as_run
         assert "Nothing runs." in text_of(app, "#live")
 
 
-async def test_servers_are_shown_with_what_they_say_and_looked_at_again(tmp_path: Path) -> None:
-    app, _ = make_app(tmp_path)
-    refused = Refused("redis", "the password is wrong", "set site.redis_password")
-    app.health.look = lambda name, _settings: Probe(name, "somewhere", 1.0, error=refused if name == "redis" else None)
-    async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("d")
-        for _ in range(500):
-            await pilot.pause(0.01)
-            if len(app.model.health) == len(SERVERS):
-                break
-        app.draw()
-        assert "Refused: the password is wrong" in text_of(app, "#told")
-        app.health.look = lambda name, _settings: Probe(name, "somewhere", 1.0, {"version": "7.2"})
-        await pilot.press("r")
-        for _ in range(500):
-            await pilot.pause(0.01)
-            if all(seen.error is None for seen in app.model.health.values()):
-                break
-        app.draw()
-        assert "7.2" in text_of(app, "#told")
-
-
 async def test_rollback_says_what_it_would_undo_last_first_and_begins_only_with_the_typed_name(tmp_path: Path) -> None:
     app, _ = make_app(tmp_path, go=True, done=("preflight", "backup", "blobs-minio", "decisions"))
     async with app.run_test(size=(80, 24)) as pilot:
@@ -374,7 +350,7 @@ async def test_hostile_data_is_shown_literally_on_every_screen(tmp_path: Path, s
     app.place.log.write_text(HOSTILE + "\n", errors="backslashreplace")
     app.health.look = lambda name, _settings: Probe(name, HOSTILE, 1.0, {HOSTILE: HOSTILE, "version": HOSTILE})
     screens: dict[str, object] = {
-        "f": FindingsScreen, "l": LogScreen, "f1": HelpScreen, "o": ReportScreen, "d": ServersScreen,
+        "f": FindingsScreen, "l": LogScreen, "f1": HelpScreen, "o": ReportScreen,
         "enter": PhaseScreen, "b": RollbackScreen,
     }  # fmt: skip
     async with app.run_test(size=size, notifications=True) as pilot:
@@ -394,7 +370,7 @@ async def test_hostile_data_is_shown_literally_on_every_screen(tmp_path: Path, s
             everything = "\n".join(str(w.content) for w in app.screen.query(Static))
             assert "\x1b" not in everything
             assert "\u202e" not in everything
-            if key in ("f", "o", "d", "enter"):
+            if key in ("f", "o", "enter"):
                 assert "[/] [red]x[/red] see [/etc/passwd]" in everything
             await pilot.press("escape")
             await pilot.pause()

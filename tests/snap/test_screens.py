@@ -132,10 +132,8 @@ def test_checklist_without_colours(
     assert snap_compare(app, terminal_size=(80, 24), run_before=_settled)
 
 
-@pytest.mark.parametrize("key", ["enter", "d"])
-def test_open_item_and_servers(
-    snap_compare: Callable[..., bool], tmp_path: Path, size: tuple[int, int], key: str
-) -> None:
+@pytest.mark.parametrize("key", ["enter"])
+def test_open_item(snap_compare: Callable[..., bool], tmp_path: Path, size: tuple[int, int], key: str) -> None:
     app, _ = make_app(tmp_path, done=("preflight", "backup", "decisions"), findings=(CONFLICT, quarantine()))
 
     async def open_screen(pilot: Pilot[int]) -> None:

@@ -7,7 +7,9 @@ from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 
-from canswarm_tui.engine.health.facts import Browsable, Look
+from canswarm_tui.engine.health.condition import looked, section
+from canswarm_tui.engine.health.facts import Browsable, Condition, Look
+from canswarm_tui.engine.probe import SERVERS, probe
 from canswarm_tui.engine.settings import Settings
 
 _NAMES = ("redis", "nats", "etcd", "minio", "ipfs", "opa", "automerge", "wasm")
@@ -27,8 +29,28 @@ def _browse(name: str, kind: str, settings: Settings) -> Browsable:
     return make(settings)
 
 
+def _shallow(name: str, settings: Settings) -> Look:
+    """What the health line asks, for a backend that nobody looks at more closely."""
+    found = probe(name, settings)
+    if found.error is None:
+        facts = section("facts", **{key.replace(" ", "_"): value for key, value in found.facts.items()})
+        return Look(name, found.address, found.took_ms, Condition.ANSWERS, (facts,))
+    error = found.error
+
+    def fail() -> tuple[tuple[()], tuple[()]]:
+        raise error
+
+    return looked(name, found.address, (found.address,) if "://" in found.address else (), fail)
+
+
+def _has_module(name: str) -> bool:
+    return find_spec(f"{__package__}.{name}") is not None
+
+
 LOOKS: Mapping[str, Callable[[Settings], Look]] = {
-    name: partial(_look, name) for name in _NAMES if find_spec(f"{__package__}.{name}") is not None
+    name: partial(_look if _has_module(name) else _shallow, name)
+    for name in _NAMES
+    if _has_module(name) or name in SERVERS
 }
 """A look never raises `EngineError`: it becomes the look's condition."""
 BROWSABLES: Mapping[str, tuple[Callable[[Settings], Browsable], ...]] = {

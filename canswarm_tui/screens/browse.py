@@ -1,0 +1,201 @@
+"""A list too long to hold, read from its server a page at a time: searched by its beginning, each entry opened."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, cast
+
+from rich.text import Text
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.widgets import DataTable, Footer, Input, Static
+
+from canswarm_tui.engine.errors import EngineError
+from canswarm_tui.engine.health.facts import Browsable, Page, Section
+from canswarm_tui.engine.text import shown
+from canswarm_tui.screens.base import SwarmScreen
+
+PAGE = 200
+KEY_WIDTH = 66
+CELL_WIDTH = 22
+
+
+class Got(Message):
+    """A page or an entry has come, or the server has refused; `asked` tells which question it answers."""
+
+    def __init__(self, asked: int, found: Page | tuple[Section, ...] | EngineError, key: str = "") -> None:
+        super().__init__()
+        self.asked, self.found, self.key = asked, found, key
+
+
+@dataclass
+class _Reading:
+    """Where one is in a list: the starts of the pages before, so that one can go back."""
+
+    starts: list[str | None] = field(default_factory=lambda: [None])
+    page: Page | None = None
+    prefix: str = ""
+
+
+class BrowseScreen(SwarmScreen):
+    """One page is held. The arrows go on to the next page at its end, and back at its beginning."""
+
+    CSS_PATH = "browse.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "open", "Open", id="open-entry", key_display="⏎", tooltip="all about this entry"),
+        Binding("s", "search", "Search", id="search-list", tooltip="only what begins with these letters"),
+        Binding("n", "next", "Next", id="next-entries", tooltip="the next page"),
+        Binding("b", "previous", "Before", id="entries-before", tooltip="the page before"),
+        Binding("t", "turn", "Other list", id="other-list", tooltip="the next list of this backend"),
+        Binding("r", "again", "Again", id="read-again", tooltip="read this page again"),
+    ]
+
+    def __init__(self, lists: Sequence[Browsable]) -> None:
+        super().__init__()
+        self._lists = list(lists)
+        self._list = self._lists[0]
+        self._reading = _Reading()
+        self._asked = 0
+        self._waits = True
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="head", markup=False)
+        yield Input(id="search", placeholder="begins with …, then Enter; empty shows all", compact=True)
+        yield DataTable(id="entries", cursor_type="row")
+        yield Static(id="said", markup=False)
+        yield Footer(show_command_palette=False, compact=True)
+
+    def on_mount(self) -> None:
+        self.query_one("#search").display = False
+        self._table().focus()
+        self._read()
+
+    def redraw(self) -> None:
+        """Only the title: the page is drawn when it comes."""
+        page = self._reading.page
+        begins = f"   begins with “{shown(self._reading.prefix, 40)}”" if self._reading.prefix else ""
+        total = "" if page is None or page.total is None else f"   {page.total:,}"
+        number = f"   page {len(self._reading.starts):,}"
+        waits = "   reading…" if self._waits else ""
+        self.put("#head", f"{shown(self._list.title, 60)}{total}{begins}{number}{waits}")
+
+    def on_key(self, event: events.Key) -> None:
+        """At its ends the page turns."""
+        table, page = self._table(), self._reading.page
+        if not table.has_focus or page is None or self._waits:
+            return
+        if event.key == "down" and table.cursor_row >= len(page.entries) - 1 and page.after is not None:
+            event.prevent_default()
+            self.action_next()
+        elif event.key == "up" and table.cursor_row <= 0 and len(self._reading.starts) > 1:
+            event.prevent_default()
+            self.action_previous()
+
+    def on_got(self, message: Got) -> None:
+        if message.asked != self._asked:
+            return
+        self._waits = False
+        match message.found:
+            case Page() as page:
+                self._reading.page = page
+                self._draw(page)
+            case EngineError() as error:
+                self.put("#said", f"{shown(error.happened)}. {shown(error.remedy)}")
+            case sections:
+                from canswarm_tui.screens.entry import EntryScreen
+
+                self.app.push_screen(EntryScreen(message.key, sections))
+        self.redraw()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        self._reading = _Reading(prefix=event.value)
+        self._leave_search()
+        self._read()
+
+    def on_data_table_row_selected(self) -> None:
+        self.action_open()
+
+    def action_open(self) -> None:
+        key = self._chosen()
+        if key is not None:
+            self._ask(lambda: self._list.open(key), key)
+
+    def action_search(self) -> None:
+        search = self.query_one("#search", Input)
+        search.display = True
+        search.focus()
+
+    def action_back(self) -> None:
+        """Out of the search first, then out of the list."""
+        if self.query_one("#search", Input).has_focus:
+            self._leave_search()
+        else:
+            super().action_back()
+
+    def action_next(self) -> None:
+        page = self._reading.page
+        if page is not None and page.after is not None and not self._waits:
+            self._reading.starts.append(page.after)
+            self._read()
+
+    def action_previous(self) -> None:
+        if len(self._reading.starts) > 1 and not self._waits:
+            self._reading.starts.pop()
+            self._read()
+
+    def action_turn(self) -> None:
+        self._list = self._lists[(self._lists.index(self._list) + 1) % len(self._lists)]
+        self._reading = _Reading()
+        self._read()
+
+    def action_again(self) -> None:
+        self._read()
+
+    def _read(self) -> None:
+        listed, after, prefix = self._list, self._reading.starts[-1], self._reading.prefix
+        self._ask(lambda: listed.page(after=after, limit=PAGE, prefix=prefix))
+
+    def _ask(self, question: Callable[[], Page | tuple[Section, ...]], key: str = "") -> None:
+        """In a thread; an answer that comes after another question is thrown away."""
+        self._asked, self._waits = self._asked + 1, True
+        asked = self._asked
+
+        def work() -> None:
+            found: Page | tuple[Section, ...] | EngineError
+            try:
+                found = question()
+            except EngineError as exc:
+                found = exc
+            self.post_message(Got(asked, found, key))
+
+        threading.Thread(target=work, name="browse", daemon=True).start()
+        self.put("#said", "")
+        self.redraw()
+
+    def _draw(self, page: Page) -> None:
+        table = self._table()
+        table.clear(columns=True)
+        longest = max((len(shown(entry.key, KEY_WIDTH)) for entry in page.entries), default=10)
+        table.add_column("", key="key", width=max(10, longest))
+        for name in page.columns:
+            table.add_column(name, key=name)
+        for number, entry in enumerate(page.entries):
+            cells = (Text(shown(cell, CELL_WIDTH)) for cell in entry.cells)
+            table.add_row(Text(shown(entry.key, KEY_WIDTH)), *cells, key=str(number))
+        if not page.entries:
+            self.put("#said", "nothing is there" + (" that begins so" if self._reading.prefix else ""))
+
+    def _chosen(self) -> str | None:
+        page, row = self._reading.page, self._table().cursor_row
+        return page.entries[row].key if page is not None and 0 <= row < len(page.entries) else None
+
+    def _leave_search(self) -> None:
+        self.query_one("#search", Input).display = False
+        self._table().focus()
+
+    def _table(self) -> DataTable[str | Text]:
+        return cast("DataTable[str | Text]", self.query_one("#entries", DataTable))

@@ -1,0 +1,49 @@
+"""Pictures of diagnostics: every backend, one in trouble, a list, an entry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from canswarm_tui.screens.diagnostics import DiagnosticsScreen
+from tests.interface.fakes import make_app
+from tests.interface.looks import Numbers, down, looks, refuses
+
+pytestmark = pytest.mark.snapshot
+SIZES = {"80x24": (80, 24), "120x40": (120, 40)}
+
+
+@pytest.fixture(autouse=True)
+def _still(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Input, "_toggle_cursor", lambda _self: None)
+    seen = looks(redis=lambda _s: refuses("redis"), nats=lambda _s: down("nats"))
+    monkeypatch.setattr(DiagnosticsScreen, "looks", seen)
+    monkeypatch.setattr(DiagnosticsScreen, "lists", {"etcd": (lambda _s: Numbers(1_000_000),)})
+
+
+@pytest.fixture(params=list(SIZES))
+def size(request: pytest.FixtureRequest) -> tuple[int, int]:
+    return SIZES[str(request.param)]
+
+
+@pytest.mark.parametrize(
+    "keys", [(), ("down", "down"), ("down", "down", "enter"), ("down", "down", "enter", "enter")],
+    ids=["trouble", "a-worry", "a-list", "an-entry"],
+)  # fmt: skip
+def test_diagnostics(
+    snap_compare: Callable[..., bool], tmp_path: Path, size: tuple[int, int], keys: tuple[str, ...]
+) -> None:
+    app, _ = make_app(tmp_path)
+
+    async def opened(pilot: Pilot[int]) -> None:
+        await pilot.press("d")
+        await pilot.pause(0.3)
+        for key in keys:
+            await pilot.press(key)
+            await pilot.pause(0.3)
+
+    assert snap_compare(app, terminal_size=size, run_before=opened)
