@@ -49,6 +49,8 @@ class ChecklistScreen(StepScreen):
     def __init__(self) -> None:
         super().__init__()
         self._width = 0
+        self._drawn: dict[str, tuple[Shown, str]] = {}
+        """What each row shows: one that stays the same isn't made again at each beat."""
         self._ran = False
 
     def compose(self) -> ComposeResult:
@@ -75,6 +77,7 @@ class ChecklistScreen(StepScreen):
     def _build(self) -> None:
         table, self._width = self._table(), self.app.size.width
         table.clear(columns=True)
+        self._drawn.clear()
         for name, width in (("", 1), ("item", self._title_width), ("state", 18), ("when", 11)):
             table.add_column(name, key=name or "mark", width=width)
         if self._is_wide:
@@ -104,13 +107,16 @@ class ChecklistScreen(StepScreen):
         for group in CHECKLIST:
             _put(table, f"group:{group.title}", "item", Text(group.title, style_of("title", self.app.theme)))
             for number, item in enumerate(group.items):
-                drawn = model.item(item)
+                drawn, row = model.item(item), f"{group.title}:{number}"
+                if self._drawn.get(row) == (drawn, self.app.theme):
+                    continue
+                self._drawn[row] = (drawn, self.app.theme)
                 for column, text in zip(
                     COLUMNS, _cells(drawn, self.app.theme, self._title_width, self._what_width), strict=True
                 ):
                     if column == "what" and not self._is_wide:
                         continue
-                    _put(table, f"{group.title}:{number}", column, text)
+                    _put(table, row, column, text)
         n = model.waiting_findings
         waits = f"   ! {n:,} finding{'s wait' if n > 1 else ' waits'} for a person" if n else ""
         self.put("#head", f"CAN Swarm v1 → v2   site {shown(model.site, 40)}{waits}{self.swarm.watching}")
