@@ -283,10 +283,21 @@ def _collect_garbage_again() -> None:
     gc.enable()
 
 
+def _settings(config: Path | None, preferences: Preferences) -> Settings | None:
+    """The settings, asked for where no site is named; None where nobody wanted to go on."""
+    settings = load_settings(config).settings
+    if settings.site.root is not None:
+        return settings
+    from canswarm_tui.start import StartApp
+
+    return StartApp(preferences, config).run(mouse=preferences.mouse)
+
+
 def open_app(config: Path | None, *, observe: bool, preferences: Preferences, complaints: tuple[str, ...] = ()) -> int:
     """Run the interface until it is left; returns the exit code. `complaints` are told once it is open."""
-    settings = load_settings(config).settings
-    settings.site.require_root()
+    settings = _settings(config, preferences)
+    if settings is None:
+        return 0
     place = place_of(settings)
     place.make()
     log_to(place.log)

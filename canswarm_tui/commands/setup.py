@@ -37,14 +37,14 @@ _TESTED = ("redis", "nats", "etcd", "minio", "ipfs", "opa")
 def init(face: Face, out: str | None, yes: bool, secrets: tuple[str, ...]) -> int:
     """Ask for the settings (or take --set and --secret), test each connection, and write the settings file."""
     path = Path(out) if out else face.config or default_file()
-    values = {**_now(face.config or path), **face.flags, **dict(_where(s) for s in secrets)}
+    values = {**values_now(face.config or path), **face.flags, **dict(_where(s) for s in secrets)}
     if not yes:
         if not sys.stdin.isatty():
             raise SettingsError("init", "nobody is there to ask", "give --set and --secret, and --yes")
         values = _ask(values)
         if path.exists():
             face.confirm(f"Replace {path}?", yes=False)
-    _write(path, values)
+    write_settings(path, values)
     os.environ["CANSWARM_CONFIG"] = str(path)
     settings = load_settings(path).settings
     probes = [probe(name, settings) for name in _TESTED]
@@ -56,7 +56,7 @@ def init(face: Face, out: str | None, yes: bool, secrets: tuple[str, ...]) -> in
     return face.answer(code, {"file": str(path), "connections": answers})
 
 
-def _now(file: Path) -> dict[str, str]:
+def values_now(file: Path) -> dict[str, str]:
     """What the file (if it is there) and the environment say now; secrets of the environment as where they are."""
     values: dict[str, str] = {}
     if file.exists():
@@ -75,7 +75,7 @@ def _ask(values: dict[str, str]) -> dict[str, str]:
         while True:
             given = _prompt(key, values.get(key, ""))
             try:
-                _check(key, given)
+                check_answer(key, given)
                 break
             except SettingsError as exc:
                 click.echo(f"  {shown(exc.happened)}", err=True)
@@ -101,7 +101,7 @@ def _prompt(key: str, now: str) -> str:
     )  # fmt: skip
 
 
-def _check(key: str, given: str) -> None:
+def check_answer(key: str, given: str) -> None:
     """Raises `SettingsError` for what can't be this setting."""
     if not given:
         return
@@ -125,7 +125,24 @@ def _where(text: str) -> tuple[str, str]:
     return key, where
 
 
-def _write(path: Path, values: dict[str, str]) -> None:
+def write_settings(path: Path, values: dict[str, str]) -> None:
+    """Write the file whole, readable by its owner alone. Raises `SettingsError`, with nothing written."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        partial.unlink(missing_ok=True)
+        partial.touch(mode=0o600)
+        partial.write_text(tomli_w.dumps(nested(values)))
+        load_settings(partial)
+        partial.replace(path)
+    except OSError as exc:
+        raise SettingsError(str(path), f"it can't be written: {exc.strerror}", "name another file with --out") from exc
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def nested(values: dict[str, str]) -> dict[str, Any]:
+    """Dotted keys as the tables of a settings file."""
     tree: dict[str, Any] = {}
     for key, value in values.items():
         *groups, name = key.split(".")
@@ -133,18 +150,7 @@ def _write(path: Path, values: dict[str, str]) -> None:
         for group in groups:
             branch = branch.setdefault(group, {})
         branch[name] = value
-    partial = path.with_name(path.name + ".partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        partial.unlink(missing_ok=True)
-        partial.touch(mode=0o600)
-        partial.write_text(tomli_w.dumps(tree))
-        load_settings(partial)
-        partial.replace(path)
-    except OSError as exc:
-        raise SettingsError(str(path), f"it can't be written: {exc.strerror}", "name another file with --out") from exc
-    finally:
-        partial.unlink(missing_ok=True)
+    return tree
 
 
 def _tell(face: Face, one: Probe) -> None:

@@ -49,7 +49,7 @@ class ChecklistScreen(StepScreen):
     def __init__(self) -> None:
         super().__init__()
         self._width = 0
-        self._drawn: dict[str, tuple[Shown, str]] = {}
+        self._rows: dict[str, tuple[Shown, str]] = {}
         """What each row shows: one that stays the same isn't made again at each beat."""
         self._ran = False
 
@@ -77,7 +77,7 @@ class ChecklistScreen(StepScreen):
     def _build(self) -> None:
         table, self._width = self._table(), self.app.size.width
         table.clear(columns=True)
-        self._drawn.clear()
+        self._rows.clear()
         for name, width in (("", 1), ("item", self._title_width), ("state", 18), ("when", 11)):
             table.add_column(name, key=name or "mark", width=width)
         if self._is_wide:
@@ -108,9 +108,9 @@ class ChecklistScreen(StepScreen):
             _put(table, f"group:{group.title}", "item", Text(group.title, style_of("title", self.app.theme)))
             for number, item in enumerate(group.items):
                 drawn, row = model.item(item), f"{group.title}:{number}"
-                if self._drawn.get(row) == (drawn, self.app.theme):
+                if self._rows.get(row) == (drawn, self.app.theme):
                     continue
-                self._drawn[row] = (drawn, self.app.theme)
+                self._rows[row] = (drawn, self.app.theme)
                 for column, text in zip(
                     COLUMNS, _cells(drawn, self.app.theme, self._title_width, self._what_width), strict=True
                 ):

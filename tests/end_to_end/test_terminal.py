@@ -107,3 +107,19 @@ def test_a_storm_of_resizes_changes_nothing(
     terminal.until(lambda text: "ready — next" in text)
     terminal.press("q")
     assert terminal.wait() == 0
+
+
+def test_without_a_site_it_asks_for_one_and_goes_on_to_the_checklist(
+    new_place: Callable[..., Place], opened: Callable[[Place], Terminal]
+) -> None:
+    place = new_place("start")
+    root = place.environment.pop("CANSWARM_SITE__ROOT")
+    terminal = opened(place)
+    terminal.until(lambda text: "which site?" in text)
+    terminal.settle()
+    terminal.press(root)
+    terminal.settle()
+    terminal.press("\x1b[15~")
+    terminal.until(lambda text: "ready — next" in text)
+    terminal.press("q")
+    assert terminal.wait() == 0

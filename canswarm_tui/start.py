@@ -1,0 +1,190 @@
+"""The way in where no site is named: past runs to go on with, or a form whose connections are tested meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, cast
+
+from pydantic import ValidationError
+from rich.text import Text
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.message import Message
+from textual.widgets import DataTable, Footer, Input, Static
+
+from canswarm_tui.commands.setup import check_answer, nested, values_now, write_settings
+from canswarm_tui.engine.errors import EngineError, SettingsError
+from canswarm_tui.engine.journal import Journal
+from canswarm_tui.engine.probe import probe
+from canswarm_tui.engine.settings import Settings
+from canswarm_tui.engine.settings_file import default_file, known_keys, load_settings, secret_keys
+from canswarm_tui.engine.text import shown
+from canswarm_tui.preferences import Preferences
+from canswarm_tui.theme import DARK, LIGHT
+
+FORM: Mapping[str, str] = {
+    "site.root": "", "site.redis_url": "redis", "site.redis_password": "redis", "site.nats_url": "nats",
+    "etcd.endpoints": "etcd", "etcd.user": "etcd", "etcd.password": "etcd", "s3.endpoint": "minio",
+    "s3.access_key": "minio", "s3.secret_key": "minio", "s3.bucket": "minio", "ipfs.api": "ipfs", "opa.url": "opa",
+}  # fmt: skip
+"""What is asked for, and the server that it belongs to."""
+
+
+@dataclass(frozen=True, slots=True)
+class PastRun:
+    """A run that this user's state folder knows."""
+
+    root: str
+    steps: int
+    journal: Path
+
+
+def past_runs(state_dir: Path) -> Iterator[PastRun]:
+    """Every run whose journal can be read, the newest first."""
+    journals = sorted((state_dir / "sites").glob("*/journal.db"), key=lambda path: -path.stat().st_mtime)
+    for path in journals:
+        try:
+            journal = Journal.observe(path)
+        except EngineError:
+            continue
+        try:
+            root = journal.setup().get("site.root", "")
+            steps = sum(record.outcome is not None for record in journal.records().values())
+        except EngineError:
+            continue
+        finally:
+            journal.close()
+        if root:
+            yield PastRun(root, steps, path)
+
+
+class Tested(Message):
+    """The server that a field names has answered, or has not."""
+
+    def __init__(self, key: str, text: str) -> None:
+        super().__init__()
+        self.key, self.text = key, text
+
+
+class StartApp(App[Settings], inherit_bindings=False):
+    """Ends with the settings to go on with, or with None."""
+
+    CSS_PATH = "start.tcss"
+    TITLE = "canswarm-tui"
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f5", "go", "Save and go on", id="start-go", key_display="F5"),
+        Binding("tab", "app.focus_next", "Next field", id="start-next"),
+        Binding("shift+tab", "app.focus_previous", "Field before", id="start-before", show=False),
+        Binding("escape,ctrl+q", "quit", "Leave", id="start-leave", key_display="esc"),
+    ]
+
+    def __init__(self, preferences: Preferences, file: Path | None = None) -> None:
+        super().__init__()
+        self._file = file or default_file()
+        self._values = values_now(self._file)
+        self._past = list(past_runs(Settings().state_dir))
+        self._tested: dict[str, str] = {}
+        self.register_theme(DARK)
+        self.register_theme(LIGHT)
+        self.theme = preferences.theme
+
+    def compose(self) -> ComposeResult:
+        yield Static("CAN Swarm v1 → v2   which site?", id="head", markup=False)
+        if self._past:
+            yield Static("Runs to go on with", classes="title", markup=False)
+            yield DataTable(id="past", cursor_type="row", show_header=False)
+        yield Static("Or name a site and its servers", classes="title", markup=False)
+        with VerticalScroll(id="form"):
+            for key, told in known_keys().items():
+                if key in FORM:
+                    yield Static(f"{key}   {told}", classes="label", markup=False)
+                    secret = key in secret_keys()
+                    hint = "env:NAME, file:PATH or the secret itself" if secret else ""
+                    yield Input(
+                        self._values.get(key, ""), id=_field(key), placeholder=hint, password=secret, compact=True
+                    )
+                    yield Static("", id=f"{_field(key)}-said", classes="said", markup=False)
+        yield Static(f"Saved in {shown(str(self._file), 300)}, readable by you alone.", id="where", markup=False)
+        yield Footer(show_command_palette=False, compact=True)
+
+    def on_mount(self) -> None:
+        if not self._past:
+            self.query_one(f"#{_field('site.root')}", Input).focus()
+            return
+        table = cast("DataTable[Text]", self.query_one("#past", DataTable))
+        table.add_columns("site", "done")
+        for number, run in enumerate(self._past):
+            table.add_row(Text(shown(run.root, 100)), Text(f"{run.steps} steps have run"), key=str(number))
+        table.focus()
+
+    def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
+        try:
+            self.exit(load_settings(flags={"site.root": self._past[int(str(event.row_key.value))].root}).settings)
+        except SettingsError as exc:
+            self._tell(exc)
+
+    def on_input_blurred(self, event: Input.Blurred) -> None:
+        """What can't be is said at once; a server is asked, in a thread."""
+        key = _key(event.input.id or "")
+        try:
+            check_answer(key, event.value)
+            if key == "site.root" and event.value and not (Path(event.value) / ".state").is_dir():
+                raise SettingsError(key, "there is no .state folder in it", "name the folder of a v1 site")
+        except SettingsError as exc:
+            self._say(key, f"✗ {exc.happened}")
+            return
+        self._say(key, "")
+        server = FORM[key]
+        if event.value and server and self._tested.get(server) != self._fingerprint(server):
+            self._tested[server] = self._fingerprint(server)
+            self._say(key, f"… asking {server}")
+            threading.Thread(target=self._test, args=(key, server, self._given()), daemon=True).start()
+
+    def on_tested(self, message: Tested) -> None:
+        self._say(message.key, message.text)
+
+    def action_go(self) -> None:
+        """Write the file and go on; what can't be is named and the form stays."""
+        given = self._given()
+        try:
+            if not given.get("site.root"):
+                raise SettingsError("site.root", "no site is named", "name the folder of a v1 site")
+            write_settings(self._file, {**self._values, **given})
+            self.exit(load_settings(self._file).settings)
+        except SettingsError as exc:
+            self._tell(exc)
+
+    def _test(self, key: str, server: str, given: dict[str, str]) -> None:
+        try:
+            seen = probe(server, Settings.model_validate(nested(given)))
+        except ValidationError as exc:
+            text = f"✗ {exc.errors()[0]['loc'][-1]}: {exc.errors()[0]['msg']}"
+        else:
+            text = f"✓ {server} answers, {seen.took_ms:.0f} ms" if seen.error is None else f"✗ {seen.error}"
+        self.post_message(Tested(key, text))
+
+    def _given(self) -> dict[str, str]:
+        fields = {key: self.query_one(f"#{_field(key)}", Input).value.strip() for key in FORM}
+        return {key: value for key, value in fields.items() if value}
+
+    def _fingerprint(self, server: str) -> str:
+        return repr([value for key, value in self._given().items() if FORM[key] == server])
+
+    def _say(self, key: str, text: str) -> None:
+        self.query_one(f"#{_field(key)}-said", Static).update(shown(text, 300))
+
+    def _tell(self, error: SettingsError) -> None:
+        self.notify(shown(str(error), 400), severity="error", markup=False)
+
+
+def _field(key: str) -> str:
+    return key.replace(".", "--")
+
+
+def _key(field: str) -> str:
+    return field.replace("--", ".")

@@ -1,0 +1,143 @@
+"""The way in where no site is named: a form that tests what it is told, and past runs to go on with."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import DataTable, Input, Static
+
+from canswarm_tui import start
+from canswarm_tui.engine.journal import Journal
+from canswarm_tui.engine.place import place_of, site_identity
+from canswarm_tui.engine.settings import Settings, SiteSettings
+from canswarm_tui.preferences import Preferences
+from canswarm_tui.start import FORM, PastRun, StartApp, past_runs
+from tests.interface.fakes import HOSTILE
+
+pytestmark = pytest.mark.asyncio
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    (tmp_path / "site" / ".state").mkdir(parents=True)
+    return tmp_path / "site"
+
+
+def field(app: StartApp, key: str) -> Input:
+    return app.query_one(f"#{key.replace('.', '--')}", Input)
+
+
+def has_ended(app: StartApp) -> bool:
+    return app.return_value is not None
+
+
+async def fill(app: StartApp, pilot: Pilot[Settings], key: str, text: str) -> None:
+    """Type into a field, and leave it."""
+    box = field(app, key)
+    box.focus()
+    await pilot.pause()
+    box.value = text
+    await pilot.press("tab")
+    await pilot.pause()
+
+
+async def said(app: StartApp, pilot: Pilot[Settings], key: str, sign: str) -> str:
+    """What stands below a field once it begins with the sign."""
+    for _ in range(500):
+        text = str(app.query_one(f"#{key.replace('.', '--')}-said", Static).content)
+        if text.startswith(sign):
+            return text
+        await pilot.pause(0.02)
+    raise AssertionError(text)
+
+
+async def test_a_field_that_is_left_is_tested_and_the_file_that_is_saved_is_private(
+    tmp_path: Path, site: Path, clean_redis: str, etcd_endpoint: str
+) -> None:
+    file = tmp_path / "canswarm.toml"
+    app = StartApp(Preferences(), file)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await fill(app, pilot, "site.root", str(tmp_path))
+        assert "no .state folder" in await said(app, pilot, "site.root", "✗")
+        await fill(app, pilot, "site.root", str(site))
+        await fill(app, pilot, "site.redis_url", clean_redis)
+        await said(app, pilot, "site.redis_url", "✓ redis answers")
+        await fill(app, pilot, "etcd.endpoints", "localhost")
+        assert "not a URL with its scheme" in await said(app, pilot, "etcd.endpoints", "✗")
+        await fill(app, pilot, "etcd.endpoints", "http://127.0.0.1:1")
+        await said(app, pilot, "etcd.endpoints", "✗")
+        await fill(app, pilot, "etcd.endpoints", etcd_endpoint)
+        await said(app, pilot, "etcd.endpoints", "✓ etcd answers")
+        await fill(app, pilot, "s3.access_key", "env:NOT_THERE")
+        assert "NOT_THERE" in await said(app, pilot, "s3.access_key", "✗")
+        await pilot.press("f5")
+        await pilot.pause()
+        assert not has_ended(app)
+        assert not file.exists()
+        await fill(app, pilot, "s3.access_key", "")
+        await fill(app, pilot, "s3.secret_key", "typed-secret")
+        assert field(app, "s3.secret_key").password
+        await pilot.press("f5")
+        await pilot.pause()
+    assert app.return_value is not None
+    assert app.return_value.site.root == site
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert tomllib.loads(file.read_text())["s3"]["secret_key"] == "typed-secret"
+
+
+async def test_a_form_without_a_site_stays_and_escape_leaves(tmp_path: Path) -> None:
+    app = StartApp(Preferences(), tmp_path / "canswarm.toml")
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await pilot.press("f5")
+        await pilot.pause()
+        assert any("no site is named" in toast.message for toast in app._notifications)
+        await pilot.press("escape")
+    assert app.return_value is None
+
+
+async def test_a_past_run_is_offered_and_gone_on_with(site: Path) -> None:
+    settings = Settings(site=SiteSettings(root=site))
+    place = place_of(settings)
+    place.make()
+    Journal.open(place.journal, site_identity(settings)).close()
+    (run,) = past_runs(settings.state_dir)
+    assert run.root == str(site)
+    app = StartApp(Preferences())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        assert app.query_one("#past", DataTable).row_count == 1
+        await pilot.press("enter")
+        await pilot.pause()
+    assert app.return_value is not None
+    assert app.return_value.site.root == site
+
+
+async def test_a_hostile_path_is_shown_literally(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(start, "past_runs", lambda _folder: iter([PastRun(HOSTILE, 1, tmp_path)]))
+    app = StartApp(Preferences(), tmp_path / "canswarm.toml")
+    async with app.run_test(size=(80, 24)):
+        cell = str(app.query_one("#past", DataTable).get_row_at(0)[0])
+        assert cell.startswith("[/] [red]x[/red] see [/etc/passwd]")
+        assert "\x1b" not in cell
+
+
+async def test_a_journal_that_cant_be_read_is_left_out(site: Path) -> None:
+    folder = Settings(site=SiteSettings(root=site)).state_dir / "sites" / "broken-1"
+    folder.mkdir(parents=True)
+    (folder / "journal.db").write_text("no database")
+    assert list(past_runs(folder.parent.parent)) == []
+
+
+async def test_every_field_is_a_setting(tmp_path: Path) -> None:
+    app = StartApp(Preferences(), tmp_path / "canswarm.toml")
+    async with app.run_test(size=(120, 40)):
+        assert len(app.query(Input)) == len(FORM)

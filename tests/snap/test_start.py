@@ -1,0 +1,41 @@
+"""Pictures of the way in where no site is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from canswarm_tui import start
+from canswarm_tui.engine.settings import Settings
+from canswarm_tui.preferences import Preferences
+from canswarm_tui.start import PastRun, StartApp
+
+pytestmark = pytest.mark.snapshot
+SIZES = {"80x24": (80, 24), "120x40": (120, 40)}
+FILE = Path("/home/operator/.config/canswarm-tui/canswarm.toml")
+
+
+@pytest.fixture(params=list(SIZES))
+def size(request: pytest.FixtureRequest) -> tuple[int, int]:
+    return SIZES[str(request.param)]
+
+
+@pytest.mark.parametrize("past", [False, True], ids=["a-form", "with-past-runs"])
+def test_start(
+    snap_compare: Callable[..., bool], monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], past: bool
+) -> None:
+    monkeypatch.setattr(Input, "_toggle_cursor", lambda _self: None)
+    runs = (PastRun("/srv/swarm", 7, FILE), PastRun("/srv/other [site]", 0, FILE)) if past else ()
+    monkeypatch.setattr(start, "past_runs", lambda _folder: iter(runs))
+
+    async def told(pilot: Pilot[Settings]) -> None:
+        await pilot.pause()
+        pilot.app.query_one("#site--redis_url", Input).value = "redis://127.0.0.1:6379/0"
+        pilot.app.query_one("#site--redis_url-said").update("✓ redis answers, 3 ms")  # type: ignore[attr-defined]
+        await pilot.pause()
+
+    assert snap_compare(StartApp(Preferences(), FILE), terminal_size=size, run_before=told)
