@@ -28,6 +28,7 @@ _COMMANDS = {
     "findings": ("findings", "findings", "list, show, accept and resolve findings"),
     "report": ("look", "report", "write and show the report"),
     "rollback": ("rollback", "rollback", "bring v1's state back from a backup"),
+    "support-bundle": ("support", "support_bundle", "one archive without secrets, for an issue"),
     "keys": ("keys", "keys", "every key of the interface, and how to give it another"),
     "diagnose": ("diagnose", "diagnose", "look at each server; read-only"),
     "sandbox": ("sandbox", "sandbox", "a demonstration site and real local servers"),
