@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import click
 
@@ -32,6 +33,9 @@ _ALL = tuple(LOOKS)
 @click.option("--pins", is_flag=True, help="with ipfs: list the recursive pins")
 @click.option("--cid", metavar="X", help="with ipfs: one CID or v1 hash: whole, pinned, of the right bytes")
 @click.option("--verify", is_flag=True, help="with ipfs: let the node read and hash every block")
+@click.option("--task", metavar="T", help="with automerge: a task's history, and why its state is what it is")
+@click.option("--thread", metavar="T", help="with automerge: the ops of a thread")
+@click.option("--merge", metavar="FILE", help="with automerge: try a merge with a peer's document; writes neither")
 @common
 def diagnose(
     face: Face,
@@ -43,6 +47,9 @@ def diagnose(
     pins: bool,
     cid: str | None,
     verify: bool,
+    task: str | None,
+    thread: str | None,
+    merge: str | None,
 ) -> int:
     """Look at redis, nats, etcd, minio, ipfs, opa, automerge and wasm, or the named ones; 3 when one is away."""
     if keys or key is not None:
@@ -51,6 +58,9 @@ def diagnose(
     if pins or cid is not None or verify:
         _only(servers, "ipfs", "--pins, --cid and --verify")
         return _ipfs(face, cid, prefix, pins=pins)
+    if task is not None or thread is not None or merge is not None:
+        _only(servers, "automerge", "--task, --thread and --merge")
+        return _open(face, _automerge(face.settings, task, thread, merge))
     if prefix:
         raise SettingsError("--prefix", "it searches a list", "add `etcd --keys` or `ipfs --pins`")
     chosen = servers or _ALL
@@ -94,6 +104,14 @@ def _ipfs(face: Face, cid: str | None, prefix: str, *, pins: bool) -> int:
     if pins:
         return _list(face, Pins(face.settings), prefix)
     return _verify(face) if cid is None else _open(face, look_up(face.settings, cid))
+
+
+def _automerge(settings: Settings, task: str | None, thread: str | None, merge: str | None) -> Sequence[Section]:
+    from canswarm_tui.engine.health.automerge import task_history, thread_ops, verify_merge
+
+    if merge is not None:
+        return verify_merge(settings, Path(merge))
+    return task_history(settings, task) if task is not None else thread_ops(settings, thread or "")
 
 
 def _open(face: Face, sections: Sequence[Section]) -> int:

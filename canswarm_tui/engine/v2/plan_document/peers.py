@@ -31,7 +31,16 @@ def prove_merge(doc: Document, peer: Document) -> MergeProof:
     _write(ours, "ours")
     _write(theirs, "theirs")
     merged, lossy, lossy_peer = ours.fork(), ours.fork(), theirs.fork()
-    merged.merge(theirs)
+    try:
+        merged.merge(theirs)
+    except Exception as exc:  # Automerge has no class of its own for it
+        if "duplicate seq" not in str(exc):
+            raise
+        raise WrongAnswer(
+            "the peer's document",
+            "it was made apart from this one by the same migration, so the two can't be merged",
+            "give the peer a copy of this document instead of migrating there a second time",
+        ) from exc
     rounds, largest = _sync(ours, theirs, SyncState(), SyncState())
     _require(heads(ours) == heads(theirs) == heads(merged), "two synced peers and their merge have different heads")
     stalls = _sync_with_loss(lossy, lossy_peer)
