@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import secrets
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from canswarm_tui.engine.v2.s3_errors import s3_errors
 from canswarm_tui.engine.v2.s3_objects import S3Objects
 from canswarm_tui.engine.v2.snowball import pack
 
+_PROBE = "canswarm-probe-"
+_PROBE_NAME = re.compile(rf"{_PROBE}[0-9a-f]{{16}}/(a|b|archive\.tar)")
 _NO_LOCK = frozenset({"ObjectLockConfigurationNotFoundError", "NotImplemented", "MethodNotAllowed"})
 
 
@@ -100,7 +103,8 @@ def remove_empty_bucket(client: S3Client) -> bool:
 def supports_snowball(client: S3Client) -> bool:
     """Writes an archive of two objects under a prefix of its own, looks what became of it, and removes all of it."""
     objects = S3Objects(client)
-    prefix = f"canswarm-probe-{secrets.token_hex(8)}"
+    take_probes_away(client)
+    prefix = f"{_PROBE}{secrets.token_hex(8)}"
     members = {f"{prefix}/a": b"a", f"{prefix}/b": b"bb"}
     try:
         objects.put_snowball(pack((n, c, {TAG_HEADER: prefix}) for n, c in members.items()), f"{prefix}/archive.tar")
@@ -114,9 +118,18 @@ def supports_snowball(client: S3Client) -> bool:
     except WrongAnswer:
         return False  # a gateway that does not know the header
     finally:
-        left = [objects.head(one.name) for one in objects.list_page(prefix=f"{prefix}/").objects]
-        for one in objects.delete_many([one for one in left if one is not None]) if any(left) else []:
-            raise Refused(client.subject, f"{one.name} of our own can't be deleted ({one.code})", "delete it")
+        take_probes_away(client)
+
+
+def take_probes_away(client: S3Client) -> None:
+    """Delete what probes of ours have written, also one that was killed in the middle; raises `Refused`."""
+    objects = S3Objects(client)
+    named = [one.name for one in objects.list_page(prefix=_PROBE).objects if _PROBE_NAME.fullmatch(one.name)]
+    seen = [one for one in map(objects.head, named) if one is not None]
+    # A gateway keeps the archive as it came, without our tag.
+    ours = [one for one in seen if one.tag == one.name.partition("/")[0] or one.name.endswith("/archive.tar")]
+    for one in objects.delete_many(ours) if ours else []:
+        raise Refused(client.subject, f"{one.name} of our own can't be deleted ({one.code})", "delete it")
 
 
 def is_blob_name(name: str) -> bool:

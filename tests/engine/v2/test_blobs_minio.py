@@ -16,8 +16,14 @@ from canswarm_tui.engine.errors import Defect, NoSpace, Refused, SiteUnreadable,
 from canswarm_tui.engine.records import Fate, Record, Removal, Wanted
 from canswarm_tui.engine.settings import S3Settings
 from canswarm_tui.engine.v2.blobs_minio import BlobSink
-from canswarm_tui.engine.v2.s3_client import S3Client
-from canswarm_tui.engine.v2.s3_facts import bucket_facts, ensure_bucket, server_facts, supports_snowball
+from canswarm_tui.engine.v2.s3_client import TAG_HEADER, S3Client
+from canswarm_tui.engine.v2.s3_facts import (
+    bucket_facts,
+    ensure_bucket,
+    server_facts,
+    supports_snowball,
+    take_probes_away,
+)
 from canswarm_tui.engine.v2.s3_objects import S3Objects
 from canswarm_tui.sandbox import process
 from canswarm_tui.sandbox.servers import Server, restart
@@ -185,6 +191,15 @@ def test_wrong_keys_are_refused_and_a_missing_bucket_is_made_once(minio: Server,
 def test_the_probe_finds_snowball_and_leaves_nothing_behind(client: S3Client) -> None:
     assert supports_snowball(client)
     assert S3Objects(client).list_page().objects == ()
+
+
+def test_what_a_killed_probe_left_is_taken_away_and_only_that(client: S3Client) -> None:
+    objects = S3Objects(client)
+    left, alike = "canswarm-probe-0123456789abcdef/a", "canswarm-probe-of-somebody/else"
+    objects.put_new(left, b"a", 1, hashlib.sha256(b"a").digest(), {TAG_HEADER: left.partition("/")[0]})
+    objects.put_new(alike, b"a", 1, hashlib.sha256(b"a").digest(), {})
+    take_probes_away(client)
+    assert [one.name for one in objects.list_page().objects] == [alike]
 
 
 def test_facts_of_the_server_and_the_bucket(client: S3Client, sink: BlobSink) -> None:
