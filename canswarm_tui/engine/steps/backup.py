@@ -119,6 +119,7 @@ class Backup:
         differences = faults
         if not (ctx.fresh_verdicts and last.proved_at):
             proof = _restored(ctx, last.folder)
+            _note_proof(ctx, holds=not proof.differences)
             differences += _tell_differences(ctx, proof)
             comparisons.append(_comparison(proof))
             text += f"; restored into a scratch folder and compared, {len(proof.differences)} differences"
@@ -162,8 +163,10 @@ def _still_good(ctx: StepContext, last: _Last) -> m.Manifest | None:
     return manifest
 
 
-def _note_proof(ctx: StepContext) -> None:
-    ctx.journal.set_fact("last", {**_fact(ctx), "proved_at": datetime.now(UTC).isoformat(timespec="seconds")})
+def _note_proof(ctx: StepContext, *, holds: bool = True) -> None:
+    """When the restore was compared and equal last; a proof that holds no more is taken back."""
+    proved_at = datetime.now(UTC).isoformat(timespec="seconds") if holds else ""
+    ctx.journal.set_fact("last", {**_fact(ctx), "proved_at": proved_at})
 
 
 def _restored(ctx: StepContext, folder: Path) -> RestoreProof:

@@ -9,15 +9,21 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import redis
 
+from canswarm_tui.engine.backup.compare import RestoreProof, Unlike
 from canswarm_tui.engine.backup.retention import list_backups
+from canswarm_tui.engine.context import StepContext
 from canswarm_tui.engine.errors import Blocked
+from canswarm_tui.engine.journal import Journal
+from canswarm_tui.engine.place import place_of
 from canswarm_tui.engine.settings import BackupSettings, Settings, SiteSettings
 from canswarm_tui.engine.step import Level
+from canswarm_tui.engine.steps import backup
 from canswarm_tui.sandbox.servers import Server
 from tests.conftest import V1_SITE
 from tests.end_to_end.places import load_redis
@@ -170,6 +176,34 @@ def test_damage_to_the_backup_is_found_by_name_and_the_next_run_makes_another(be
     assert bench.run("backup").created == FILES
     assert len(folders(bench)) == 2
     assert codes(bench) == set()
+
+
+def test_a_verify_renews_the_proof_and_takes_it_back_where_the_restore_differs(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def proved_at() -> object:
+        journal = Journal.observe(place_of(bench.settings).journal)
+        fact = journal.step("backup").fact("last")
+        journal.close()
+        assert isinstance(fact, dict)
+        return fact["proved_at"]
+
+    bench.run("backup")
+    journal = Journal.join(place_of(bench.settings).journal)
+    fact = journal.step("backup").fact("last")
+    assert isinstance(fact, dict)
+    journal.step("backup").set_fact("last", {**fact, "proved_at": "2001-01-01T00:00:00+00:00"})
+    journal.close()
+    assert bench.verify("backup").passed
+    assert str(proved_at()) > "2020"
+    genuine = backup._restored
+
+    def other(ctx: StepContext, folder: Path) -> RestoreProof:
+        return replace(genuine(ctx, folder), differences=(Unlike("files/x", "it differs"),))
+
+    monkeypatch.setattr(backup, "_restored", other)
+    assert not bench.verify("backup").passed
+    assert proved_at() == ""
 
 
 def test_a_backup_that_is_gone_is_told(bench: Bench) -> None:
