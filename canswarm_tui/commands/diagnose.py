@@ -51,7 +51,7 @@ def diagnose(
     thread: str | None,
     merge: str | None,
 ) -> int:
-    """Look at redis, nats, etcd, minio, ipfs, opa, automerge and wasm, or the named ones; 3 when one is away."""
+    """Look at redis, nats, etcd, minio, ipfs, opa and automerge, or the named ones; 3 when one is away."""
     if keys or key is not None:
         _only(servers, "etcd", "--keys and --key")
         return _etcd(face, key, prefix)

@@ -7,12 +7,13 @@ import json
 import platform
 import sys
 import tarfile
+from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import BaseModel, SecretStr
 
@@ -53,13 +54,54 @@ def gather(settings: Settings, place: Place) -> tuple[Item, ...]:
 
 def known_secrets(settings: Settings) -> tuple[str, ...]:
     """Every secret of the settings, passwords in addresses and values of v1's `.env`, the longest first."""
-    found = {reveal(value) or "" for value in _values(settings) if isinstance(value, SecretStr)}
-    found |= {urlsplit(value).password or "" for value in _values(settings) if isinstance(value, str) and "@" in value}
+    found = {settings.site.test_command or ""}
+    for value in _values(settings):
+        if isinstance(value, SecretStr):
+            found |= set(_parts(reveal(value) or ""))
+        elif isinstance(value, str) and "@" in value:
+            found |= set(_of_address(value))
     if settings.site.root is not None and settings.site.env_file.is_file():
-        lines = settings.site.env_file.read_text(errors="replace").splitlines()
-        found |= {value.strip().strip("'\"") for _, equals, value in (line.partition("=") for line in lines) if equals}
-    forms = {form for one in found for form in (one, quote(one, safe=""), json.dumps(one)[1:-1])}
+        found |= set(_of_env(settings.site.env_file.read_text(errors="replace")))
+    forms = {form for one in found for form in _forms(one)}
     return tuple(sorted((form for form in forms if len(form) >= _SHORTEST), key=lambda form: (-len(form), form)))
+
+
+def _parts(secret: str) -> Iterator[str]:
+    """A secret, and what of it is one by itself: `bearer:TOKEN`, `basic:USER:PASSWORD`."""
+    yield secret
+    how, _, rest = secret.partition(":")
+    if how in ("bearer", "basic") and rest:
+        yield rest
+        yield rest.rpartition(":")[2]
+        yield b64encode(rest.encode()).decode()
+
+
+def _of_address(url: str) -> Iterator[str]:
+    """The password of an address; where it has none the user, which then is a token."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return
+    secret = parts.password or parts.username or ""
+    yield secret
+    yield unquote(secret)
+
+
+def _of_env(text: str) -> Iterator[str]:
+    """The values of a `.env` file, with and without quotes and a comment behind them."""
+    for line in text.splitlines():
+        _, equals, value = line.partition("=")
+        for one in (value, value.partition(" #")[0], value.partition("\t#")[0]) if equals else ():
+            yield one.strip()
+            yield one.strip().strip("'\"")
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """As it is, and as URLs and JSON write it."""
+    yield secret
+    yield quote(secret, safe="")
+    yield json.dumps(secret)[1:-1]
+    yield json.dumps(secret, ensure_ascii=False)[1:-1]
 
 
 def redacted(text: str, hidden: Iterable[str]) -> str:
@@ -103,7 +145,10 @@ def _texts(settings: Settings, place: Place) -> Iterator[tuple[str, str]]:
             yield name, path.read_text(encoding="utf-8", errors="backslashreplace")
     if place.log.is_file():
         with place.log.open("rb") as log:
-            log.seek(max(0, place.log.stat().st_size - LOG_BYTES))
+            skipped = max(0, place.log.stat().st_size - LOG_BYTES)
+            log.seek(skipped)
+            if skipped:
+                log.readline()  # a line cut in two could begin within a secret
             yield "log-end.txt", log.read().decode("utf-8", "backslashreplace")
 
 
@@ -128,10 +173,12 @@ def _told(group: BaseModel, prefix: str = "") -> Iterator[tuple[str, object]]:
         value = getattr(group, name)
         if isinstance(value, BaseModel):
             yield from _told(value, f"{prefix}{name}.")
-        elif isinstance(value, SecretStr):
+        elif isinstance(value, SecretStr) or (name == "test_command" and value):
             yield f"{prefix}{name}", "set, not shown"
         elif isinstance(value, str) and "://" in value:
             yield f"{prefix}{name}", without_secrets(value)
+        elif isinstance(value, tuple):
+            yield f"{prefix}{name}", [without_secrets(one) if "://" in one else one for one in value]
         else:
             yield f"{prefix}{name}", value
 

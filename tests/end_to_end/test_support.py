@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tarfile
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,6 +46,28 @@ def test_it_holds_report_journal_log_and_looks_and_no_secret(new_place: Callable
     everything = "\n".join(files.values()) + done.stdout + done.stderr
     for one in planted:
         assert one not in everything
+
+
+def test_secrets_are_known_in_every_form_in_which_they_may_be_written(tmp_path: Path) -> None:
+    from pydantic import SecretStr
+
+    from canswarm_tui.engine.settings import EtcdSettings, IpfsSettings, Settings, SiteSettings
+
+    (tmp_path / ".env").write_text("A='quoted secret'  # a note\nB=bare-secret # note\n")
+    settings = Settings(
+        site=SiteSettings(
+            root=tmp_path, redis_url="redis://:hunt%40er22@one:1/0", nats_url="nats://lone-token@one:4222",
+            test_command="run --token=in-a-command",
+        ),
+        etcd=EtcdSettings(password=SecretStr('pä"ss9876')),
+        ipfs=IpfsSettings(token=SecretStr("basic:me:words-words")),
+    )  # fmt: skip
+    hidden = known_secrets(settings)
+    for written in (
+        "hunt@er22", "hunt%40er22", "lone-token", "words-words", b64encode(b"me:words-words").decode(), "quoted secret",
+        "bare-secret", "run --token=in-a-command", 'pä"ss9876', 'pä\\"ss9876', 'p\\u00e4\\"ss9876',
+    ):  # fmt: skip
+        assert redacted(f"<{written}>", hidden) == "<[redacted]>", written
 
 
 def test_a_secret_is_taken_out_as_it_is_and_as_urls_and_json_write_it() -> None:
