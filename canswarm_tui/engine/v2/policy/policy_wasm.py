@@ -70,6 +70,16 @@ class WasmPolicy:
     def close(self) -> None:
         self._policy.close()
 
+    @property
+    def entrypoints(self) -> tuple[tuple[str, int], ...]:
+        """Name and number, by number."""
+        return tuple(sorted(self._policy.entrypoints.items(), key=lambda one: one[1]))
+
+    @property
+    def builtins(self) -> tuple[str, ...]:
+        """Functions that it asks of the host because WASM has none of its own, sorted."""
+        return tuple(sorted(self._policy.builtins))
+
     def decide(self, input_text: bytes) -> Answer:
         """One decision over one input (JSON); `UNDEFINED` where the policy has none."""
         with wasm_errors():
