@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -34,10 +35,14 @@ class TopLevelSVG(pts.SVGImageExtension):  # type: ignore[misc]
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """No test sees the developer's settings, colours or state."""
+    """No test sees the developer's settings, colours or state, nor the target locks of a test that runs beside it."""
     monkeypatch.setattr(pts, "SVGImageExtension", TopLevelSVG)
     for name in [*filter(lambda n: n.startswith("CANSWARM_"), os.environ), "NO_COLOR", "SSH_CONNECTION"]:
         monkeypatch.delenv(name, raising=False)
+    temporary = tmp_path_factory.getbasetemp() / "tmp"
+    temporary.mkdir(exist_ok=True)
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr(tempfile, "tempdir", None)
     home = tmp_path_factory.getbasetemp() / "home"
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "config"))
     monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
