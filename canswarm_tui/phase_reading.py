@@ -17,6 +17,8 @@ from canswarm_tui.engine.journal import Journal
 from canswarm_tui.engine.place import Place
 from canswarm_tui.engine.step import Figure
 
+COUNTED = ("preflight", "blobs-minio")
+"""Steps whose screen shows what preflight counted."""
 TAIL_LINES = 12
 _TAIL_BYTES = 16 << 10
 
@@ -33,6 +35,8 @@ class Reading:
     """Where the output of v1's tests is kept."""
     tail: tuple[str, ...] = ()
     """The last lines of that output, as they are."""
+    backup: Mapping[str, str] = field(default_factory=dict)
+    """The newest backup of this run as the journal has it: folder, created, keep_until, proved_at (ISO 8601, or "")."""
 
 
 class PhaseRead(Message):
@@ -50,8 +54,9 @@ def read_phase(place: Place, step: str) -> Reading:
     try:
         journal = Journal.observe(place.journal)
         try:
-            inventory = journal.step("preflight").fact("inventory") if step == "blobs-minio" else None
+            inventory = journal.step("preflight").fact("inventory") if step in COUNTED else None
             files = journal.step(step).fact("files") if step == "documentation" else None
+            last = journal.step(step).fact("last") if step == "backup" else None
         finally:
             journal.close()
     except EngineError:
@@ -65,6 +70,7 @@ def read_phase(place: Place, step: str) -> Reading:
         tuple((name, _size(place.exports / name)) for name in files) if isinstance(files, dict) else (),
         output if has_output else None,
         tail_of(output) if has_output else (),
+        {name: str(value) for name, value in last.items()} if isinstance(last, dict) else {},
     )
 
 

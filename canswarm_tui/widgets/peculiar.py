@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 from rich.text import Text
 
@@ -56,6 +57,56 @@ def peculiar_part(step: str, record: StepRecord, reading: Reading, theme: str) -
     if write is not None:
         write(part, step, record, reading)
     return part
+
+
+def _preflight(part: Part, _step: str, record: StepRecord, reading: Reading) -> None:
+    part.shown |= set(_outcome(record).figures)
+    for title, figures in _grouped(reading.inventory).items():
+        part.title(title)
+        for name, value in figures.items():
+            text = bytes_text(float(value)) if name.endswith(" bytes") and isinstance(value, int) else _count(value)
+            part.row(shown(name, 34), text)
+
+
+def _grouped(inventory: Mapping[str, Figure]) -> dict[str, dict[str, Figure]]:
+    """Preflight's figures by what they count, in the order of the groups; the last holds all that fits none."""
+    groups: dict[str, dict[str, Figure]] = {title: {} for title in (*_INVENTORY, "Servers and machine")}
+    for name, value in inventory.items():
+        title = next((title for title, begins in _INVENTORY.items() if name.startswith(begins)), "Servers and machine")
+        groups[title][name] = value
+    return {title: figures for title, figures in groups.items() if figures}
+
+
+def _backup(part: Part, _step: str, _record: StepRecord, reading: Reading) -> None:
+    last = reading.backup
+    part.shown |= {"folder", "keep until"}
+    if not last:
+        return
+    part.title("Newest backup of this run")
+    part.row("where", shown(last.get("folder", ""), 300), 16)
+    part.row("made", _moment(last.get("created", "")), 16)
+    part.row("kept until", _countdown(last.get("keep_until", ""), datetime.now(UTC)), 16)
+    proved = last.get("proved_at", "")
+    words = f"restored into a scratch folder and compared equal, {_moment(proved)}" if proved else "restore not proved"
+    part.proof(words, holds=bool(proved))
+
+
+def _moment(iso: str) -> str:
+    """A moment of ISO 8601 in words; what can't be read as one stands as it is."""
+    try:
+        moment = datetime.fromisoformat(iso)
+    except ValueError:
+        return shown(iso, 60)
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _countdown(iso: str, now: datetime) -> str:
+    """Until when it is kept, and how long that still is."""
+    try:
+        left = datetime.fromisoformat(iso) - now
+    except (ValueError, TypeError):
+        return shown(iso, 60)
+    return f"{_moment(iso)}, {left.days} more days" if left > timedelta(0) else f"{_moment(iso)}: it may be removed now"
 
 
 def _blobs_minio(part: Part, _step: str, record: StepRecord, reading: Reading) -> None:
@@ -189,7 +240,15 @@ def _proved(record: StepRecord) -> Mapping[str, Figure]:
     return record.verdict.figures if record.verdict else {}
 
 
+_INVENTORY: Mapping[str, tuple[str, ...]] = {
+    "Plan store": ("threads", "tasks", "edges", "ops", "plan store", "derived rows", "Lamport"),
+    "Decisions": ("decision", "keys in Redis", "Redis"),
+    "Content store": ("blob", "odd files"),
+    "Audit log": ("audit", "envelopes", "gaps"),
+}
+"""How the names of preflight's counts begin, by group."""
 _PARTS: Mapping[str, Callable[[Part, str, StepRecord, Reading], None]] = {
+    "preflight": _preflight, "backup": _backup,
     "blobs-minio": _blobs_minio, "blobs-ipfs": _blobs_ipfs, "decisions": _decisions, "plan-store": _plan_store,
     "policy-opa": _policy, "policy-wasm": _policy, "documentation": _documentation, "v1-tests": _v1_tests,
 }  # fmt: skip
