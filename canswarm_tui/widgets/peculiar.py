@@ -65,7 +65,7 @@ def _preflight(part: Part, _step: str, record: StepRecord, reading: Reading) -> 
         part.title(title)
         for name, value in figures.items():
             text = bytes_text(float(value)) if name.endswith(" bytes") and isinstance(value, int) else _count(value)
-            part.row(shown(name, 34), text)
+            part.row(shown(name, 60), text)
 
 
 def _grouped(inventory: Mapping[str, Figure]) -> dict[str, dict[str, Figure]]:
@@ -97,7 +97,7 @@ def _moment(iso: str) -> str:
         moment = datetime.fromisoformat(iso)
     except ValueError:
         return shown(iso, 60)
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    return f"{moment.astimezone(UTC).isoformat(' ')[:16]} UTC"
 
 
 def _countdown(iso: str, now: datetime) -> str:

@@ -92,6 +92,39 @@ def fill_before(place: Place, step: str) -> None:
     journal.close()
 
 
+def fill_preparation(place: Place) -> None:
+    """Preflight has counted and found one warning; the backup was made, read back and restored for proof."""
+    journal = Journal.join(place.journal)
+    preflight, backup = journal.step("preflight"), journal.step("backup")
+    counted: dict[str, Json] = {
+        "threads": 3, "tasks": 79, "edges": 12, "ops": 578, "plan store bytes": 196_608, "ops ADD_TASK": 79,
+        "ops STATE": 316, "decisions": 21, "decision bytes": 4_620, "Redis version": "7.0.15", "blobs": 20_000,
+        "blob bytes": 1_400_000_000, "odd files in the content store": 1, "audit lines": 602,
+        "audit log bytes": 812_000, "envelopes NEED": 21, "etcd version": "3.6.16", "Kubo version": "0.43.0",
+        "plan document memory estimate bytes": 2_023_000, "estimated seconds": 41,
+    }  # fmt: skip
+    preflight.set_fact("inventory", counted)
+    summary = (
+        "3 threads, 79 tasks, 578 ops, 21 decisions, 20,000 blobs (1.3 GiB), 602 audit lines; 0 blockers, 1 warnings"
+    )
+    preflight.set_state(StepState.DONE, outcome=Outcome(created=15, summary=summary))
+    odd = Finding(
+        "cas.odd", Level.WARNING, Kind.CONDITION, ".cas/sha256/ab/cd/tmpk2x9", "a file that is no blob",
+        "nothing: v1 left it in a crash; it is not migrated",
+    )  # fmt: skip
+    preflight.add_finding(Verb.RUN, preflight.note(Verb.RUN, "started"), (odd,))
+    backup.set_fact("last", {
+        "folder": "backups/site-20261124-090000", "fingerprint": "f", "created": "2026-11-24T09:00:00+00:00",
+        "keep_until": "2026-12-24T09:00:00+00:00", "proved_at": "2026-11-24T09:01:00+00:00",
+    })  # fmt: skip
+    made = Outcome(created=612, size_bytes=1_401_000_000, summary="612 files (1.3 GiB) and 24 Redis keys",
+                   figures={"Redis keys": 24, "folders": 380})  # fmt: skip
+    proof = Comparison("files and Redis keys restored", "by content", 636, 636, 1_401_000_000)
+    verdict = Verdict((proof,), 0, "612 files and 24 Redis keys read back, 0 faults")
+    backup.set_state(StepState.PROVED, outcome=made, verdict=verdict)
+    journal.close()
+
+
 def _parity(engine: str) -> dict[str, Figure]:
     counts = dict.fromkeys(RULES, 12) | {"allow": 4100, "payload_too_large": 37}
     return {f"{rule}, {who}": n for rule, n in counts.items() for who in ("v1", engine, "both")}
