@@ -74,15 +74,20 @@ def test_phase(
         if state in ("running", "waiting"):
             _run(app, step, waiting=state == "waiting")
         if state == "done":
-            for _ in range(300):
-                await pilot.pause(0.01)
-                if str(app.screen.query_one("#peculiar", Static).content):
-                    break
+            await _peculiar_part_read(app, pilot)
         app.refresh_screens()
         app.draw()
         await pilot.pause(0.1)
 
     assert snap_compare(app, terminal_size=size, run_before=open_phase)
+
+
+async def _peculiar_part_read(app: SwarmApp, pilot: Pilot[int]) -> None:
+    """It is read in a thread."""
+    for _ in range(300):
+        await pilot.pause(0.01)
+        if str(app.screen.query_one("#peculiar", Static).content):
+            break
 
 
 def _run(app: SwarmApp, step: str, *, waiting: bool) -> None:
@@ -192,10 +197,7 @@ def test_what_the_preparation_found_and_made(
         await _settled(pilot)
         app.model.read(elsewhere=False)
         app.push_screen(PhaseScreen(step))
-        for _ in range(300):
-            await pilot.pause(0.01)
-            if str(app.screen.query_one("#peculiar", Static).content):
-                break
+        await _peculiar_part_read(app, pilot)
         app.refresh_screens()
         app.draw()
         await _settled(pilot)
