@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import interface, memory, stores, whole
+from benchmarks import blobs, interface, memory, stores, whole
 from benchmarks.measure import Result
 from canswarm_tui import __version__
 
@@ -21,7 +21,7 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 ALL: dict[str, Callable[[Path, float], Iterator[Result]]] = {
     "inventory": stores.inventory,
     "decisions": stores.decisions_to_etcd,
-    "blobs": stores.blobs_to_minio_and_ipfs,
+    "blobs": blobs.blobs_to_minio_and_ipfs,
     "policy": whole.policy,
     "ops": whole.million_ops,
     "memory": memory.flatness,

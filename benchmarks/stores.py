@@ -3,47 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import cast
 
-import httpx
 import redis
-from pydantic import SecretStr
 
 from benchmarks.measure import Result, median_ratio, seconds, server
 from canswarm_tui.engine.context import StepContext
 from canswarm_tui.engine.journal import Journal
 from canswarm_tui.engine.rate import RateLimit
 from canswarm_tui.engine.records import Record
-from canswarm_tui.engine.settings import EtcdSettings, IpfsSettings, S3Settings, Settings
+from canswarm_tui.engine.settings import EtcdSettings, Settings
 from canswarm_tui.engine.spool import Spool
 from canswarm_tui.engine.step import Verb
 from canswarm_tui.engine.stop import StopSignal
 from canswarm_tui.engine.transfer import CopyPlan, copy
 from canswarm_tui.engine.v1 import blobs, decisions
-from canswarm_tui.engine.v2.blobs_ipfs import IpfsSink
-from canswarm_tui.engine.v2.blobs_minio import BlobSink
-from canswarm_tui.engine.v2.blobs_minio_reader import read_many
 from canswarm_tui.engine.v2.decisions import decision_sink
 from canswarm_tui.engine.v2.etcd_client import EtcdClient
 from canswarm_tui.engine.v2.etcd_stubs import etcd3
-from canswarm_tui.engine.v2.ipfs_batch import BatchArchive
-from canswarm_tui.engine.v2.kubo import KuboApi
-from canswarm_tui.engine.v2.s3_client import TAG_HEADER, S3Client
-from canswarm_tui.engine.v2.s3_facts import ensure_bucket
-from canswarm_tui.engine.v2.s3_objects import S3Objects
-from canswarm_tui.engine.v2.snowball import pack
-from canswarm_tui.engine.v2.unixfs import RAW_LIMIT
 from canswarm_tui.sandbox.binaries import ensure
 
 PLAN = CopyPlan("records", "record", "the target", window=2)
@@ -122,22 +106,22 @@ def decisions_to_etcd(folder: Path, scale: float) -> Iterator[Result]:
                 etcd.close()
     detail = f"{count:,} decisions: {median(ours):,.0f}/s beside"
     yield Result(
-        "Redis → etcd, journalled / etcdctl make-mirror", _ratio(ours, mirrors), 15, "×", True,
+        "Redis → etcd, journalled / etcdctl make-mirror", ratio(ours, mirrors), 15, "×", True,
         f"{detail} {median(mirrors):,.0f}/s",
     )  # fmt: skip
     yield Result(
-        "Redis → etcd, journalled / the guide's loop", _ratio(ours, loops), 20, "×", True,
+        "Redis → etcd, journalled / the guide's loop", ratio(ours, loops), 20, "×", True,
         f"{detail} {median(loops):,.0f}/s, with the package etcd3 on our faster stubs",
     )  # fmt: skip
-    yield _journal_share("decisions", ours, bare)
+    yield journal_share("decisions", ours, bare)
 
 
-def _ratio(ours: list[float], theirs: list[float]) -> float:
+def ratio(ours: list[float], theirs: list[float]) -> float:
     """The median of the ratios of each round."""
     return median(mine / other for mine, other in zip(ours, theirs, strict=True))
 
 
-def _journal_share(noun: str, ours: list[float], bare: list[float]) -> Result:
+def journal_share(noun: str, ours: list[float], bare: list[float]) -> Result:
     """Below zero: noise was larger than the journal's cost."""
     shares = [100 * (1 - mine / without) for mine, without in zip(ours, bare, strict=True)]
     each = ", ".join(f"{share:.1f}" for share in shares)
@@ -221,131 +205,3 @@ def _guides_loop(redis_port: int, etcd_port: int, count: int) -> float:
     took = seconds(work)
     e.close()
     return len(keys) / took
-
-
-def blobs_to_minio_and_ipfs(folder: Path, scale: float) -> Iterator[Result]:
-    """Files → MinIO beside single puts, MinIO → IPFS beside reading alone and beside single adds."""
-    count, few = int(10_000 * scale), max(200, int(600 * scale))
-    with server("minio", folder) as minio, server("kubo", folder) as kubo:
-        ours: list[float] = []
-        bare: list[float] = []
-        one, sixteen, alone, read, through = [], [], [], [], []
-        for round_ in range(3):
-            bucket = f"bench{round_}"
-            s3 = S3Settings(
-                endpoint=minio.endpoint, access_key=SecretStr(minio.access_key), secret_key=SecretStr(minio.secret_key),
-                bucket=bucket,
-            )  # fmt: skip
-            settings = Settings(s3=s3, ipfs=IpfsSettings(api=kubo.endpoint))
-            with S3Client(s3, 32) as client:
-                ensure_bucket(client)
-                one.append(_puts(client, records(few, 1024, 100 + round_), 1))
-                sixteen.append(_puts(client, records(few * 2, 1024, 200 + round_), 16))
-                alone.append(_archives(client, records(count // 2, 1024, 300 + round_)))
-            blobs_ = records(count, 1024, round_)
-            for journalled in (True, False) if round_ % 2 else (False, True):
-                rate = _files_to_minio(
-                    folder / f"minio-{round_}-{journalled}", settings, f"{bucket}-{journalled}".lower(), blobs_,
-                    journalled=journalled,
-                )  # fmt: skip
-                (ours if journalled else bare).append(rate)
-            with S3Client(s3.model_copy(update={"bucket": f"{bucket}-true"}), 32) as client:
-                names = [r.key for r in blobs_]
-                read.append(count / seconds(lambda: sum(1 for _ in read_many(client, names))))  # noqa: B023
-                through.append(count / seconds(lambda: _to_ipfs(client, names, settings, folder / f"ipfs-{round_}")))  # noqa: B023
-        with KuboApi(IpfsSettings(api=kubo.endpoint)) as api:
-            adds, cars = [], []
-            for round_ in range(3):
-                adds.append(_adds(kubo.endpoint, few))
-                cars.append(_car(api, min(count, 5_000), round_))
-    yield Result(
-        "files → MinIO / one PUT after another",
-        _ratio(ours, one),
-        4,
-        "×",
-        True,
-        f"1 KiB, empty bucket: {median(ours):,.0f}/s beside {median(one):,.0f}/s; MinIO alone, given ready archives "
-        f"one after another and nothing else, reaches {_ratio(alone, one):.1f} × ({median(alone):,.0f}/s)",
-    )
-    yield Result(
-        "files → MinIO / 16 PUTs at once",
-        _ratio(ours, sixteen),
-        1,
-        "×",
-        True,
-        f"{median(ours):,.0f}/s beside {median(sixteen):,.0f}/s",
-    )
-    yield Result(
-        "MinIO → IPFS / reading MinIO in parallel",
-        100 * _ratio(through, read),
-        80,
-        "%",
-        True,
-        f"{median(through):,.0f}/s beside {median(read):,.0f}/s",
-    )
-    yield Result(
-        "CAR import / one add after another", _ratio(cars, adds), 20, "×", True,
-        f"1 KiB: {median(cars):,.0f}/s beside {median(adds):,.0f}/s",
-    )  # fmt: skip
-    yield _journal_share("blobs", ours, bare)
-
-
-def _files_to_minio(folder: Path, settings: Settings, bucket: str, blobs_: list[Record], *, journalled: bool) -> float:
-    with S3Client(settings.s3.model_copy(update={"bucket": bucket}), 32) as client:
-        ensure_bucket(client)
-        ctx = context(folder, settings, journalled=journalled)
-        rate = len(blobs_) / seconds(lambda: copy(blobs_, BlobSink(client, snowball=True), ctx, PLAN))
-        ctx.journal.close()
-    return rate
-
-
-def _archives(client: S3Client, blobs_: list[Record]) -> float:
-    """Blobs a second that the server unpacks from archives made beforehand: what no client can be faster than."""
-    lots = [blobs_[at : at + BlobSink.max_records] for at in range(0, len(blobs_), BlobSink.max_records)]
-    made = [pack((r.key.decode(), cast("bytes", r.body), {TAG_HEADER: "bench"}) for r in lot) for lot in lots]
-    objects = S3Objects(client)
-
-    def work() -> None:
-        for number, archive in enumerate(made):
-            objects.put_snowball(archive, f"bench-{number}.tar")
-
-    return len(blobs_) / seconds(work)
-
-
-def _puts(client: S3Client, blobs_: list[Record], workers: int) -> float:
-    def put(record: Record) -> None:
-        assert isinstance(record.body, bytes)
-        client.api.put_object(client.bucket, record.key.decode(), io.BytesIO(record.body), record.size)
-
-    def work() -> None:
-        with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(put, blobs_))
-
-    return len(blobs_) / seconds(work)
-
-
-def _to_ipfs(client: S3Client, names: list[bytes], settings: Settings, folder: Path) -> None:
-    ctx = context(folder, settings)
-    large = folder / "large"
-    large.mkdir()
-    with KuboApi(settings.ipfs) as api:
-        found = read_many(client, names, inline_bytes=RAW_LIMIT, folder=large)
-        source = (Record(b.key, b.digest or b"", b.size, b.body or b"") for b in found)
-        copy(source, IpfsSink(api), ctx, replace(PLAN, total=len(names)))
-
-
-def _adds(api: str, count: int) -> float:
-    with httpx.Client(base_url=api, timeout=30) as client:
-        contents = [os.urandom(1024) for _ in range(count)]
-
-        def work() -> None:
-            for content in contents:
-                query = {"cid-version": "1", "raw-leaves": "true", "pin": "true"}
-                client.post("/api/v0/add", params=query, files={"file": content}).raise_for_status()
-
-        return count / seconds(work)
-
-
-def _car(api: KuboApi, count: int, round_: int) -> float:
-    archive = BatchArchive.plan(records(count, 1024, 999 + round_), f"bench-{round_}")
-    return count / seconds(lambda: api.import_car(archive.pieces(), archive.size_bytes))
