@@ -165,7 +165,10 @@ def _read_for(terminal: Terminal, seconds_: float) -> None:
 
 
 def _press_while_it_runs(terminal: Terminal) -> list[float]:
-    """Seconds from each press of an arrow until the cursor's bar has moved, while the run lasts."""
+    """Seconds from each press of an arrow until the bytes came that moved the cursor's bar, while the run lasts.
+
+    Not until the emulator, which is no part of the program, has drawn them.
+    """
     waited: list[float] = []
     down = True
     while "Nothing runs" not in terminal.text():
@@ -175,7 +178,7 @@ def _press_while_it_runs(terminal: Terminal) -> list[float]:
         if not _moved(lambda at=at: _bar(terminal) != at, terminal):  # type: ignore[misc]
             down = not down
             continue
-        waited.append(time.perf_counter() - began)
+        waited.append(terminal.read_at - began)
         down = not down
         _read_for(terminal, 0.15)
     return waited

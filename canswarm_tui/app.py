@@ -43,6 +43,8 @@ POLL_S = 1.0
 DRAW_EVERY_S = 0.1
 DRAW_REDUCED_EVERY_S = 0.5
 SIGNAL_EXIT = 143
+GARBAGE_THRESHOLDS = (5_000, 5, 2_000)
+"""The whole heap is looked through seldom while the engine works: it would hold up a key for a tenth of a second."""
 
 
 def _commands() -> type[Provider]:
@@ -184,6 +186,7 @@ class SwarmApp(App[int], inherit_bindings=False):
         if self._leaving is not None:
             self.exit(self._leaving, return_code=self._leaving)
         self.refresh_screens()
+        gc.collect()
 
     def action_leave(self) -> None:
         from canswarm_tui.screens.quit import QuitScreen
@@ -280,6 +283,7 @@ class SwarmApp(App[int], inherit_bindings=False):
 def _collect_garbage_again() -> None:
     """What was made on the way to the first paint stays; looking through it again and again would hold up keys."""
     gc.freeze()
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
     gc.enable()
 
 

@@ -24,6 +24,8 @@ class Terminal:
         self.screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self.screen)
         self.raw = b""
+        self.read_at = 0.0
+        """When the latest bytes came, before the emulator had its turn; by `time.perf_counter`."""
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
             os.execve(
@@ -96,6 +98,7 @@ class Terminal:
             data = os.read(self._fd, 65536)
         except OSError:
             return False
+        self.read_at = time.perf_counter()
         self.raw += data
         self._stream.feed(data)
         return bool(data)
