@@ -1,14 +1,21 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from canswarm_tui import cli
 from canswarm_tui.engine.errors import ExitCode
-from canswarm_tui.engine.settings import EtcdSettings
+from canswarm_tui.engine.health.guided.registry import GUIDED
+from canswarm_tui.engine.settings import EtcdSettings, Settings
 from canswarm_tui.engine.v2.etcd_client import EtcdClient
 from canswarm_tui.engine.v2.etcd_stubs import rpc
 
@@ -58,3 +65,93 @@ def test_ipfs_is_listed_verified_and_a_wrong_cid_is_a_mistake(
     assert (code, told["problems"]) == (ExitCode.DONE, [])
     assert cli.run(["diagnose", "ipfs", "--cid", "nonsense", *here]) == ExitCode.SETTINGS
     assert cli.run(["diagnose", "redis", "--pins", *here]) == ExitCode.SETTINGS
+
+
+def test_the_round_is_one_versioned_object_with_every_guided_check(
+    etcd_endpoint: str, clean_redis: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = ("--set", f"etcd.endpoints={etcd_endpoint}", "--set", f"site.redis_url={clean_redis}")
+    code, told = answer(capsys, "diagnose", "etcd", *here)
+    assert (code, told["diagnose_format"]) == (ExitCode.DONE, 1)
+    checks = {check["id"]: check for check in told["checks"]}
+    assert set(checks) == {"etcd.health", "etcd.consensus", "etcd.space", "etcd.keys"}
+    assert checks["etcd.health"]["verdict"] == "fine"
+    assert checks["etcd.health"]["looked_at"]
+    assert checks["etcd.health"]["command"].startswith("etcdctl ")
+    assert cli.run(["diagnose", "etcd", *here]) == ExitCode.DONE
+    text = capsys.readouterr().out
+    assert "writes fail: mvcc: database space exceeded\n      fine: no alarm" in text
+    assert "      $ etcdctl " in text
+
+
+def test_a_bad_check_of_a_server_that_answers_ends_with_10(nats_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, told = answer(
+        capsys, "diagnose", "nats", "--set", f"site.nats_url={nats_url}", "--set", "site.stream=NO_SUCH"
+    )
+    assert code == ExitCode.ATTENTION
+    assert told["servers"]["nats"]["condition"] == "answers"
+
+
+def test_without_a_site_every_server_is_looked_at_all_the_same(
+    etcd_endpoint: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    code, told = answer(capsys, "diagnose", "--set", f"etcd.endpoints={etcd_endpoint}", "--state-dir", str(tmp_path))
+    assert code == ExitCode.UNREACHABLE
+    assert told["servers"]["etcd"]["condition"] == "answers"
+    assert told["servers"]["automerge"]["condition"] == "missing"
+
+
+def test_the_page_about_diagnostics_names_every_check_and_its_symptom(tmp_path: Path) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "diagnose.md").read_text()
+    settings = Settings(state_dir=tmp_path)
+    for name in GUIDED:
+        for check in GUIDED[name](settings):
+            assert f"| `{check.id}` | {check.symptom} |" in page
+
+
+def run_until(signal_at: Callable[[str], bool], *words: str) -> tuple[int, list[str]]:
+    """The program itself, ended by SIGINT once a line of its answer is the one waited for."""
+    program = [sys.executable, "-m", "canswarm_tui", *words]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        lines = []
+        for line in running.stdout:
+            lines.append(line)
+            if signal_at(line):
+                running.send_signal(signal.SIGINT)
+                break
+        return running.wait(30), lines
+
+
+def test_a_watch_gives_an_object_a_line_until_ctrl_c(etcd_endpoint: str, clean_redis: str) -> None:
+    code, lines = run_until(
+        lambda _line: True, "diagnose", "etcd", "--watch", "--json", "--set", f"etcd.endpoints={etcd_endpoint}",
+        "--set", f"site.redis_url={clean_redis}",
+    )  # fmt: skip
+    assert code == ExitCode.DONE
+    told = json.loads(lines[0])
+    assert told["at"]
+    assert told["servers"]["etcd"]["condition"] == "answers"
+
+
+def test_decisions_are_watched_live_until_ctrl_c(etcd_endpoint: str) -> None:
+    writing = threading.Event()
+
+    def write() -> None:
+        with closing(EtcdClient(EtcdSettings(endpoints=(etcd_endpoint,)))) as client:
+            for n in range(200):
+                client.write("Put", rpc.PutRequest(key=b"/live/need-1", value=str(n).encode()))
+                if writing.wait(0.1):
+                    return
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    code, lines = run_until(
+        lambda line: "need-1" in line, "diagnose", "etcd", "--keys", "--watch", "--json", "--prefix", "need",
+        "--set", f"etcd.endpoints={etcd_endpoint}", "--set", "etcd.prefix=/live/",
+    )  # fmt: skip
+    writing.set()
+    thread.join()
+    assert code == ExitCode.DONE
+    change = json.loads(lines[0])["change"]
+    assert (change["key"], change["what"] in ("created", "changed")) == ("need-1", True)

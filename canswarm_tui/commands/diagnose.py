@@ -1,24 +1,22 @@
-"""Diagnostics on the command line: one read-only look at each server, its long lists, one entry, live changes."""
+"""Diagnostics on the command line: servers and guided checks, long lists, one entry. Reads only."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import click
 
-from canswarm_tui.commands.diagnose_view import look_view, section_view, write_look, write_sections
+from canswarm_tui.commands.diagnose_round import end_round, look_around, watch_keys, watch_servers
+from canswarm_tui.commands.diagnose_view import section_view, write_sections
 from canswarm_tui.commands.face import Face, common, stop_on_signals
 from canswarm_tui.engine.errors import ExitCode, SettingsError
-from canswarm_tui.engine.health.facts import Browsable, Condition, Look, Section
+from canswarm_tui.engine.health.facts import Browsable, Section
 from canswarm_tui.engine.health.registry import LOOKS
 from canswarm_tui.engine.settings import Settings
 from canswarm_tui.engine.stop import StopSignal
 from canswarm_tui.engine.text import shown
 
-EVERY_S = 2.0
 _JSON_ENTRIES = 10_000
 """One JSON object holds no more of a list; `more` says so."""
 _ALL = tuple(LOOKS)
@@ -26,7 +24,7 @@ _ALL = tuple(LOOKS)
 
 @click.command()
 @click.argument("servers", nargs=-1, type=click.Choice(_ALL), metavar="[SERVER…]")
-@click.option("--watch", is_flag=True, help="look again every two seconds until Ctrl+C")
+@click.option("--watch", is_flag=True, help="again every two seconds until Ctrl+C; with --keys: changes as they happen")
 @click.option("--keys", is_flag=True, help="with etcd: list every decision")
 @click.option("--prefix", default="", metavar="P", help="with --keys or --pins: only what begins with P")
 @click.option("--key", metavar="K", help="with etcd: one decision, compared with Redis")
@@ -51,10 +49,13 @@ def diagnose(
     thread: str | None,
     merge: str | None,
 ) -> int:
-    """Look at redis, nats, etcd, minio, ipfs, opa and automerge, or the named ones; 3 when one is away."""
+    """Look at every server and at the guided checks of its troubles, or at the named ones.
+
+    Ends with 3 when one is away, with 10 when a check says bad. Reads only.
+    """
     if keys or key is not None:
         _only(servers, "etcd", "--keys and --key")
-        return _etcd(face, key, prefix)
+        return watch_keys(face, prefix) if watch and keys else _etcd(face, key, prefix)
     if pins or cid is not None or verify:
         _only(servers, "ipfs", "--pins, --cid and --verify")
         return _ipfs(face, cid, prefix, pins=pins)
@@ -64,26 +65,7 @@ def diagnose(
     if prefix:
         raise SettingsError("--prefix", "it searches a list", "add `etcd --keys` or `ipfs --pins`")
     chosen = servers or _ALL
-    while True:
-        looks = _look_at(face.settings, chosen)
-        for one in looks:
-            write_look(face, one)
-        if not watch:
-            break
-        time.sleep(EVERY_S)
-    away = any(one.condition is not Condition.ANSWERS and not _is_later(one) for one in looks)
-    code = ExitCode.UNREACHABLE if away else ExitCode.DONE
-    return face.answer(code, {"servers": {one.name: look_view(one) for one in looks}})
-
-
-def _look_at(settings: Settings, names: Sequence[str]) -> list[Look]:
-    with ThreadPoolExecutor(len(names), thread_name_prefix="look") as pool:
-        return list(pool.map(lambda name: LOOKS[name](settings), names))
-
-
-def _is_later(one: Look) -> bool:
-    """A file that a run makes isn't a server that is away."""
-    return one.condition is Condition.MISSING and one.name in ("automerge", "wasm")
+    return watch_servers(face, chosen) if watch else end_round(face, look_around(face.settings, chosen))
 
 
 def _only(servers: Sequence[str], name: str, options: str) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from canswarm_tui.commands.face import Face
-from canswarm_tui.engine.health.facts import Look, Section
+from canswarm_tui.engine.health.facts import Check, Look, Section
 from canswarm_tui.engine.text import bytes_text, shown
 
 
@@ -25,6 +26,21 @@ def write_sections(face: Face, sections: Sequence[Section]) -> None:
         for name, value in one.facts:
             text = bytes_text(value) if name.endswith("bytes") and isinstance(value, int | float) else str(value)
             face.write(f"    {shown(name.removesuffix(' bytes'))}: {shown(text)}")
+
+
+def write_check(face: Face, one: Check) -> None:
+    """Symptom, verdict, what was looked at, remedy and command, a line each."""
+    face.write(f"    {one.id:<18} {shown(one.symptom)}")
+    face.write(f"      {one.verdict.value}: {shown(one.said)}")
+    for line in one.looked_at:
+        face.write(f"      looked at: {shown(line)}")
+    if one.remedy:
+        face.write(f"      what to do: {shown(one.remedy)}")
+    face.write(f"      $ {shown(one.command)}")
+
+
+def check_view(one: Check) -> dict[str, object]:
+    return {**asdict(one), "verdict": one.verdict.value, "variables": one.variables}
 
 
 def look_view(one: Look) -> dict[str, object]:

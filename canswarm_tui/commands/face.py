@@ -133,16 +133,20 @@ def end_with_error(error: EngineError, command: str, as_json: bool) -> int:
 
 def write_json(command: str, exit_code: ExitCode, error: Mapping[str, str] | None, data: Mapping[str, Any]) -> None:
     """The one object: format, program version, command, exit code, error, then the command's own facts."""
-    head = {
+    json.dump({**json_head(command, exit_code, error), **data}, sys.stdout, indent=2, ensure_ascii=True, default=str)
+    sys.stdout.write("\n")
+    sys.stdout.flush()
+
+
+def json_head(command: str, exit_code: ExitCode, error: Mapping[str, str] | None) -> dict[str, object]:
+    """What every JSON object of ours begins with."""
+    return {
         "format": JSON_FORMAT,
         "version": __version__,
         "command": command,
         "exit_code": int(exit_code),
         "error": error,
     }
-    json.dump({**head, **data}, sys.stdout, indent=2, ensure_ascii=True, default=str)
-    sys.stdout.write("\n")
-    sys.stdout.flush()
 
 
 def log_to(path: Path) -> None:

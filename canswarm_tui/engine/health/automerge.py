@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from canswarm_tui.engine.errors import SiteUnreadable
+from canswarm_tui.engine.errors import SettingsError, SiteUnreadable
 from canswarm_tui.engine.health.condition import Reading, looked, section, yes_no
 from canswarm_tui.engine.health.facts import Condition, Look, Section
 from canswarm_tui.engine.settings import Settings
@@ -27,6 +27,9 @@ HISTORY_SHOWN = 500
 
 def look(settings: Settings) -> Look:
     """Loads every document whole. Missing, empty and damaged are told apart."""
+    if settings.site.root is None:
+        error = SettingsError("site.root", "no v1 site is named, so there is no plan document", "add --site DIR")
+        return Look("automerge", "no site", 0.0, Condition.MISSING, error=error)
     path = settings.site.plan_document
     found = looked("automerge", str(path), (), lambda: _read(settings))
     if found.error is not None and not path.exists() and not settings.site.plan_partitions.is_dir():
@@ -36,7 +39,7 @@ def look(settings: Settings) -> Look:
 
 def task_history(settings: Settings, task_id: str) -> tuple[Section, ...]:
     """Every op of a task in readers' order, and what each did: why its state is what it is. Raises `EngineError`."""
-    with _reading(settings) as reading:
+    with reading_of(settings) as reading:
         rows = [row for row in reading.ops() if row[6] == task_id]
         view = next((task for task in reading.tasks() if task[0] == task_id), None)
     title = f"task {shown(task_id, 120)}"
@@ -53,7 +56,7 @@ def task_history(settings: Settings, task_id: str) -> tuple[Section, ...]:
 
 def thread_ops(settings: Settings, thread_id: str) -> tuple[Section, ...]:
     """The ops of a thread in readers' order, the first `HISTORY_SHOWN` of them. Raises `EngineError`."""
-    with _reading(settings) as reading:
+    with reading_of(settings) as reading:
         rows = [row for row in reading.ops() if row[2] == thread_id]
     head = section(f"thread {shown(thread_id, 120)}", ops=len(rows), shown=min(len(rows), HISTORY_SHOWN))
     told = tuple((f"{row[5]} lamport {row[3]}", f"{row[1]}  {shown(row[7], 200)}") for row in rows[:HISTORY_SHOWN])
@@ -87,7 +90,7 @@ def verify_merge(settings: Settings, peer: Path) -> tuple[Section, ...]:
 
 def _read(settings: Settings) -> Reading:
     began = time.perf_counter()
-    with _reading(settings) as reading:
+    with reading_of(settings) as reading:
         load_ms = (time.perf_counter() - began) * 1000
         documents = reading.documents
     heads = [head for one in documents for head in one.heads]
@@ -103,7 +106,7 @@ def _read(settings: Settings) -> Reading:
 
 
 @contextmanager
-def _reading(settings: Settings) -> Iterator[store.Reading]:
+def reading_of(settings: Settings) -> Iterator[store.Reading]:
     """What the documents hold, in a temporary folder that is gone afterwards."""
     site = settings.site
     index = read_index(site.plan_partitions / "index.json")

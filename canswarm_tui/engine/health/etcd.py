@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -20,12 +21,12 @@ from canswarm_tui.engine.v2.etcd_watch import compacted_revision
 
 __all__ = ["DecisionKeys", "look", "watch"]
 
-_NEAR = 0.8
+NEAR = 0.8
 """Of the quota: from here on it is told."""
-_WASTE = 0.5
+WASTE = 0.5
 """Of the file not in use: from here on a defragmentation is worth it."""
-_WASTE_BYTES = 64 * 1024**2
-_ALARMS = {
+WASTE_BYTES = 64 * 1024**2
+ALARMS = {
     "NOSPACE": (
         "the store has reached its quota, so etcd refuses every write",
         "`etcdctl compact REVISION`, `etcdctl defrag`, then `etcdctl alarm disarm`; or raise --quota-backend-bytes",
@@ -38,7 +39,7 @@ _ALARMS = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Endpoint:
+class Endpoint:
     url: str
     latency_ms: float
     facts: EtcdFacts | None
@@ -47,37 +48,50 @@ class _Endpoint:
 
 def look(settings: Settings) -> Look:
     """Ask every endpoint by itself; the cluster answers when one of them does."""
-    etcd = settings.etcd.model_copy(update={"timeout_s": min(settings.etcd.timeout_s, LOOK_TIMEOUT_S)})
+    etcd = quick(settings)
     return looked("etcd", ", ".join(etcd.endpoints), etcd.endpoints, lambda: _read(etcd))
 
 
-def _read(etcd: EtcdSettings) -> Reading:
-    endpoints = [_ask(url, etcd) for url in etcd.endpoints]
-    healthy = next((one for one in endpoints if one.facts is not None), None)
-    if healthy is None or healthy.facts is None:
+def quick(settings: Settings) -> EtcdSettings:
+    """With a time-out that a person can wait for."""
+    return settings.etcd.model_copy(update={"timeout_s": min(settings.etcd.timeout_s, LOOK_TIMEOUT_S)})
+
+
+def ask_all(etcd: EtcdSettings) -> tuple[list[Endpoint], EtcdFacts]:
+    """Every endpoint at the same time, and what the first healthy one tells; raises where none answers."""
+    with ThreadPoolExecutor(len(etcd.endpoints), thread_name_prefix="etcd") as pool:
+        endpoints = list(pool.map(lambda url: ask_endpoint(url, etcd), etcd.endpoints))
+    healthy = next((one.facts for one in endpoints if one.facts is not None), None)
+    if healthy is None:
         error = endpoints[0].error
         assert error is not None
         raise error
+    return endpoints, healthy
+
+
+def _read(etcd: EtcdSettings) -> Reading:
+    endpoints, healthy = ask_all(etcd)
     sections = [_endpoint_section(one) for one in endpoints]
-    sections += [_members(healthy.facts), _store(etcd, healthy)]
+    sections += [_members(healthy), _store(etcd, healthy)]
     worries = [found for one in endpoints for found in _endpoint_worries(one)]
-    return sections, [*worries, *_alarm_worries(healthy.facts)]
+    return sections, [*worries, *_alarm_worries(healthy)]
 
 
-def _ask(url: str, etcd: EtcdSettings) -> _Endpoint:
+def ask_endpoint(url: str, etcd: EtcdSettings) -> Endpoint:
     """As `etcdctl endpoint health`: a read of one key that the whole cluster must agree to, timed."""
+    key = etcd.prefix.encode()  # where this user has rights, if anywhere
     try:
         with closing(EtcdClient(etcd.model_copy(update={"endpoints": (url,)}))) as client:
-            client.get(b"health")  # connects and logs in, so that the next one tells the latency alone
+            client.get(key)  # connects and logs in, so that the next one tells the latency alone
             began = time.perf_counter()
-            client.get(b"health")
+            client.get(key)
             latency_ms = round((time.perf_counter() - began) * 1000, 2)
-            return _Endpoint(url, latency_ms, read_facts(client), None)
+            return Endpoint(url, latency_ms, read_facts(client), None)
     except EngineError as exc:
-        return _Endpoint(url, 0.0, None, exc)
+        return Endpoint(url, 0.0, None, exc)
 
 
-def _endpoint_section(one: _Endpoint) -> Section:
+def _endpoint_section(one: Endpoint) -> Section:
     if one.facts is None:
         assert one.error is not None
         return section(f"endpoint {one.url}", condition=condition_of(one.error, (one.url,)), said=one.error.happened)
@@ -87,14 +101,14 @@ def _endpoint_section(one: _Endpoint) -> Section:
         f"endpoint {one.url}", condition=Condition.ANSWERS, latency_ms=one.latency_ms, version=facts.version,
         leader=facts.leader or ("yes" if facts.has_leader else "none"), raft_term=facts.raft_term,
         raft_index=facts.raft_index, revision=facts.revision, db_bytes=facts.db_size_bytes,
-        db_in_use_bytes=facts.db_in_use_bytes, fragmented=_percent(wasted, facts.db_size_bytes),
+        db_in_use_bytes=facts.db_in_use_bytes, fragmented=percent(wasted, facts.db_size_bytes),
         quota_bytes=facts.quota_bytes if facts.quota_bytes is not None else "not told (2 GiB by default)",
-        of_quota=_percent(facts.db_size_bytes, facts.quota_bytes or DEFAULT_QUOTA_BYTES),
+        of_quota=percent(facts.db_size_bytes, facts.quota_bytes or DEFAULT_QUOTA_BYTES),
         authentication=yes_no(facts.auth_enabled),
     )  # fmt: skip
 
 
-def _percent(part: int, whole: int) -> str:
+def percent(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f} %" if whole else "0 %"
 
 
@@ -106,22 +120,21 @@ def _members(facts: EtcdFacts) -> Section:
     return Section("members", tuple(rows))
 
 
-def _store(etcd: EtcdSettings, one: _Endpoint) -> Section:
-    assert one.facts is not None
-    with closing(EtcdClient(etcd.model_copy(update={"endpoints": (one.url,)}))) as client:
+def _store(etcd: EtcdSettings, facts: EtcdFacts) -> Section:
+    with closing(EtcdClient(etcd.model_copy(update={"endpoints": (facts.endpoint,)}))) as client:
         decisions = decision_sink(client, etcd).count()
         try:
-            client.page(b"health", revision=1, limit=1)
+            client.page(etcd.prefix.encode(), revision=1, limit=1)
             compacted = "never"
         except Compacted:
-            compacted = str(compacted_revision(one.url, etcd) or "yes, etcd does not tell to which revision")
+            compacted = str(compacted_revision(facts.endpoint, etcd) or "yes, etcd does not tell to which revision")
     return section(
-        "store", decisions=decisions, under=etcd.prefix, revision=one.facts.revision, compacted=compacted,
-        alarms=", ".join(one.facts.alarms) or "none",
+        "store", decisions=decisions, under=etcd.prefix, revision=facts.revision, compacted=compacted,
+        alarms=", ".join(facts.alarms) or "none",
     )  # fmt: skip
 
 
-def _endpoint_worries(one: _Endpoint) -> list[Finding]:
+def _endpoint_worries(one: Endpoint) -> list[Finding]:
     if one.facts is None:
         assert one.error is not None
         return [worry("etcd.endpoint", one.url, one.error.happened, one.error.remedy)]
@@ -129,12 +142,12 @@ def _endpoint_worries(one: _Endpoint) -> list[Finding]:
     quota = facts.quota_bytes or DEFAULT_QUOTA_BYTES
     if not facts.has_leader:
         found.append(worry("etcd.no_leader", one.url, "it knows no leader", "see that most members run", Level.BLOCKER))
-    if facts.db_size_bytes >= _NEAR * quota:
-        happened = f"its store takes {_percent(facts.db_size_bytes, quota)} of the quota"
+    if facts.db_size_bytes >= NEAR * quota:
+        happened = f"its store takes {percent(facts.db_size_bytes, quota)} of the quota"
         found.append(worry("etcd.quota", one.url, happened, "compact, defragment, or raise --quota-backend-bytes"))
     wasted = facts.db_size_bytes - facts.db_in_use_bytes
-    if wasted >= max(_WASTE * facts.db_size_bytes, _WASTE_BYTES):
-        happened = f"{_percent(wasted, facts.db_size_bytes)} of its file is not in use"
+    if wasted >= max(WASTE * facts.db_size_bytes, WASTE_BYTES):
+        happened = f"{percent(wasted, facts.db_size_bytes)} of its file is not in use"
         found.append(worry("etcd.fragmented", one.url, happened, "`etcdctl defrag`, one member at a time"))
     alarms = {alarm.split(" ")[0] for alarm in facts.alarms}
     for error in facts.errors:
@@ -147,6 +160,6 @@ def _alarm_worries(facts: EtcdFacts) -> list[Finding]:
     found = []
     for alarm in facts.alarms:
         unknown = (f"etcd raises an alarm that this program does not know ({alarm})", "see `etcdctl alarm list`")
-        happened, remedy = _ALARMS.get(alarm.split(" ")[0], unknown)
+        happened, remedy = ALARMS.get(alarm.split(" ")[0], unknown)
         found.append(worry("etcd.alarm", alarm, happened, remedy, Level.BLOCKER))
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -91,16 +92,33 @@ class Browsable(Protocol):
         ...
 
 
+class CheckVerdict(StrEnum):
+    FINE = "fine"
+    WORRY = "worry"
+    """It works, and will not for long or not in every case."""
+    BAD = "bad"
+    UNKNOWN = "can't tell"
+    """Nobody could look: `said` tells why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One guided check of the guide's troubleshooting section, done."""
+    """One guided check, done just now: a symptom that an operator has, and whether its cause is there."""
 
+    id: str
+    """Stays the same between versions, such as `etcd.space`."""
+    backend: str
     symptom: str
     looked_at: tuple[str, ...]
     """What was asked and what it answered, a line each."""
-    verdict: str
-    """`ok`, `trouble` or `unknown`."""
+    verdict: CheckVerdict
     said: str
     remedy: str
+    """Empty where there is nothing to do."""
     command: str
-    """The equivalent shell command, to copy; no secret in it."""
+    """The equivalent in a shell, to copy; a secret is the environment variable of its setting."""
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Environment variables that the command reads secrets from."""
+        return tuple(sorted(set(re.findall(r"\$(CANSWARM_\w+)", self.command))))

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 
-from canswarm_tui.engine.errors import EngineError
 from canswarm_tui.engine.health.condition import LOOK_TIMEOUT_S, Reading, looked, section, worry
 from canswarm_tui.engine.health.facts import Entry, Look, Page, Section
 from canswarm_tui.engine.health.ipfs_lookup import look_up
-from canswarm_tui.engine.journal import Journal, ReceiptFate, StepJournal
-from canswarm_tui.engine.place import place_of
+from canswarm_tui.engine.health.ipfs_safety import SAFETY_REMEDY, Safety, safety_of
 from canswarm_tui.engine.settings import Settings
 from canswarm_tui.engine.step import Finding, Level
 from canswarm_tui.engine.stop import StopSignal
@@ -23,7 +20,7 @@ from canswarm_tui.engine.v2.kubo import KuboApi, NodeFacts
 
 __all__ = ["DirectPins", "IndirectPins", "Pins", "RecursivePins", "Verified", "look", "look_up", "repo_verify"]
 
-_NEAR = 0.9
+NEAR = 0.9
 """Of StorageMax: where Kubo's own garbage collection begins by default."""
 
 
@@ -41,7 +38,7 @@ def _read(settings: Settings) -> Reading:
     with quick(settings) as api:
         facts = api.facts()
         counts = api.count_pins()
-        loose = _loose_batches(settings, api)
+        safety = safety_of(settings, api)
     node = section(
         "node", version=facts.version, agent=facts.agent, id=facts.peer_id,
         peers=facts.peers if facts.peers is not None else "offline",
@@ -52,54 +49,30 @@ def _read(settings: Settings) -> Reading:
         of_StorageMax=f"{100 * facts.repo_bytes / max(1, facts.storage_max_bytes):.1f} %",
     )  # fmt: skip
     pins = Section("pins", tuple(counts.items()))
-    return [node, repo, pins, loose.section], [*_node_worries(settings, facts), *loose.worries]
+    return [node, repo, pins, _safety(safety)], [*_node_worries(settings, facts), *_safety_worries(settings, safety)]
+
+
+def _safety(safety: Safety) -> Section:
+    title = "safe from garbage collection"
+    if safety.unknown:
+        return section(title, known=f"no: {safety.unknown}")
+    return section(
+        title, blobs_of_ours=safety.blobs, in_unpinned_batches=safety.loose, pinned_batches=safety.pinned_batches
+    )
+
+
+def _safety_worries(settings: Settings, safety: Safety) -> Iterator[Finding]:
+    if safety.loose:
+        yield worry("ipfs.unpinned", settings.ipfs.api, safety.happened, SAFETY_REMEDY, Level.BLOCKER)
 
 
 def _node_worries(settings: Settings, facts: NodeFacts) -> Iterator[Finding]:
     if facts.too_old:
         remedy = "upgrade Kubo: pins with names come with 0.26"
         yield worry("ipfs.version", settings.ipfs.api, f"Kubo {facts.version} is too old", remedy, Level.BLOCKER)
-    if facts.repo_bytes >= _NEAR * facts.storage_max_bytes:
+    if facts.repo_bytes >= NEAR * facts.storage_max_bytes:
         happened = "the repo is near StorageMax, where a daemon with --enable-gc begins to collect what is not pinned"
         yield worry("ipfs.storage", settings.ipfs.api, happened, "raise Datastore.StorageMax")
-
-
-@dataclass(frozen=True, slots=True)
-class _Loose:
-    section: Section
-    worries: tuple[Finding, ...]
-
-
-def _loose_batches(settings: Settings, api: KuboApi) -> _Loose:
-    """Batches that the journal calls created and whose root isn't pinned any more."""
-    title = "safe from garbage collection"
-    try:
-        path = place_of(settings).journal if settings.site.root else None
-    except EngineError:
-        path = None
-    if path is None or not path.is_file():
-        return _Loose(section(title, known="no: there is no journal of this site, so nothing is known as ours"), ())
-    try:
-        with closing(Journal.observe(path)) as journal:
-            return _judged(settings, api, journal.run_id, journal.step("blobs-ipfs"), title)
-    except EngineError as exc:
-        return _Loose(section(title, known=f"no: the journal can't be read ({exc.happened})"), ())
-
-
-def _judged(settings: Settings, api: KuboApi, run_id: str, step: StepJournal, title: str) -> _Loose:
-    pinned = {pin.name for pin in api.pins("recursive", run_id)}
-    blobs, loose, example = 0, 0, ""
-    for receipt in step.receipts(fates=(ReceiptFate.CREATED,)):
-        blobs += 1
-        if f"{run_id}-{receipt.batch}" not in pinned:
-            loose += 1
-            example = example or receipt.key.decode("ascii", "backslashreplace")
-    facts = section(title, blobs_of_ours=blobs, in_unpinned_batches=loose, pinned_batches=len(pinned))
-    if not loose:
-        return _Loose(facts, ())
-    happened = f"{loose:,} of {blobs:,} blobs of ours are in batches whose root is not pinned, such as {example}"
-    remedy = "run no garbage collection (`ipfs repo gc`, --enable-gc); verify blobs-ipfs, then run it again"
-    return _Loose(facts, (worry("ipfs.unpinned", settings.ipfs.api, happened, remedy, Level.BLOCKER),))
 
 
 class Pins:

@@ -8,7 +8,7 @@ from canswarm_tui.engine.errors import EngineError, WrongAnswer
 from canswarm_tui.engine.health.condition import LOOK_TIMEOUT_S, Reading, looked, section, worry
 from canswarm_tui.engine.health.facts import Look, Section
 from canswarm_tui.engine.health.latency import Latency, measure
-from canswarm_tui.engine.settings import Settings
+from canswarm_tui.engine.settings import OpaSettings, Settings
 from canswarm_tui.engine.step import Finding, Level
 from canswarm_tui.engine.text import shown
 from canswarm_tui.engine.v2.policy.opa_client import Module, OpaClient
@@ -38,19 +38,25 @@ def look(settings: Settings) -> Look:
     return looked("opa", url, (url,), lambda: _read(settings))
 
 
+def quick(settings: Settings) -> OpaSettings:
+    """With a time-out that a person can wait for."""
+    return settings.opa.model_copy(update={"timeout_s": min(settings.opa.timeout_s, LOOK_TIMEOUT_S)})
+
+
 def _read(settings: Settings) -> Reading:
     source = load_source(settings.policy)
-    opa = settings.opa.model_copy(update={"timeout_s": min(settings.opa.timeout_s, LOOK_TIMEOUT_S)})
+    opa = quick(settings)
     with OpaClient(opa) as client:
-        absent, changed = _published(client, source)
+        absent, changed = published(client, source)
         seen = _Seen(
-            client.version(), _ready(client), client.modules(), _bundles(client), absent, changed,
+            client.version(), ready(client), client.modules(), _bundles(client), absent, changed,
             measure(client.decide),
         )  # fmt: skip
     return _sections(source, seen), _worries(opa.url, seen)
 
 
-def _ready(client: OpaClient) -> str:
+def ready(client: OpaClient) -> str:
+    """`yes`, or what it says is not ready."""
     try:
         client.check_health()
     except WrongAnswer as exc:
@@ -73,7 +79,7 @@ def _bundles(client: OpaClient) -> list[tuple[str, str]]:
     return told
 
 
-def _published(client: OpaClient, source: PolicySource) -> tuple[list[str], list[str]]:
+def published(client: OpaClient, source: PolicySource) -> tuple[list[str], list[str]]:
     """Names of our documents that aren't there, and of those that are there and say something else."""
     records = records_of(source)
     held = OpaSink(client, [record.key for record in records]).held([record.key for record in records])

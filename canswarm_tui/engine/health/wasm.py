@@ -27,7 +27,9 @@ _AGAIN = "undo the step policy-wasm if it is damaged, then run it again"
 
 
 @dataclass(frozen=True, slots=True)
-class _Policy:
+class Policy:
+    """The WASM that this site decides with, and what it must be."""
+
     wasm: bytes
     sha256: str
     """What it must have."""
@@ -38,16 +40,27 @@ class _Policy:
 
 def look(settings: Settings) -> Look:
     """`missing` where your own Rego has not been built by a run yet, `damaged` where a file is not what was written."""
-    folder = place_of(settings).folder / FOLDER if settings.site.root else None
-    written = folder is not None and folder.is_dir()
-    address = str(folder) if written else "the WASM that we ship"
-    found = looked("wasm", address, (), lambda: _read(_kept(folder) if written and folder else _shipped(settings)))
-    if found.error is not None and not written and settings.policy.rego_dir is not None:
+    folder = written_folder(settings)
+    address = str(folder) if folder else "the WASM that we ship"
+    found = looked("wasm", address, (), lambda: _read(policy_of(settings)))
+    if found.error is not None and folder is None and settings.policy.rego_dir is not None:
         return Look(found.name, found.address, found.took_ms, Condition.MISSING, error=found.error)
     return found
 
 
-def _read(policy: _Policy) -> Reading:
+def written_folder(settings: Settings) -> Path | None:
+    """Where a run has written the policy; None where none has."""
+    folder = place_of(settings).folder / FOLDER if settings.site.root else None
+    return folder if folder is not None and folder.is_dir() else None
+
+
+def policy_of(settings: Settings) -> Policy:
+    """The one that a run has written, else ours. Raises `SiteUnreadable` where a file is missing or damaged."""
+    folder = written_folder(settings)
+    return _kept(folder) if folder else _shipped(settings)
+
+
+def _read(policy: Policy) -> Reading:
     began = time.perf_counter()
     with WasmPolicy(policy.wasm, policy.sha256, policy.document) as engine:
         load_ms = (time.perf_counter() - began) * 1000
@@ -72,17 +85,17 @@ def _batch_ms(engine: WasmPolicy) -> float:
     return round((time.perf_counter() - began) * 1000, 2)
 
 
-def _shipped(settings: Settings) -> _Policy:
+def _shipped(settings: Settings) -> Policy:
     if settings.policy.rego_dir is not None:
         raise SiteUnreadable(
             str(settings.policy.rego_dir), "no run has built this Rego yet", "run the step policy-wasm"
         )
     ours = shipped_wasm()
     document = load_source(settings.policy).document
-    return _Policy(ours.wasm, ours.sha256, document, ours.opa_version, "shipped; no run has written it yet")
+    return Policy(ours.wasm, ours.sha256, document, ours.opa_version, "shipped; no run has written it yet")
 
 
-def _kept(folder: Path) -> _Policy:
+def _kept(folder: Path) -> Policy:
     """The three files that a run writes, each held against the manifest. Raises `SiteUnreadable`."""
     kept = PolicyFolder(folder)
     manifest = _json(folder / MANIFEST.decode(), kept.held(MANIFEST))
@@ -90,7 +103,7 @@ def _kept(folder: Path) -> _Policy:
     data = _intact(folder / DATA.decode(), kept.held(DATA), manifest.get("data_sha256"))
     document = _json(folder / DATA.decode(), data)
     version = manifest.get("opa_version")
-    return _Policy(wasm, hashlib.sha256(wasm).hexdigest(), document, str(version or "not told"), "written by a run")
+    return Policy(wasm, hashlib.sha256(wasm).hexdigest(), document, str(version or "not told"), "written by a run")
 
 
 def _intact(path: Path, content: bytes | None, sha256: Json) -> bytes:

@@ -27,7 +27,7 @@ from pydantic import SecretStr
 from canswarm_tui.engine.errors import WrongAnswer
 from canswarm_tui.engine.http import bearer, http_client
 from canswarm_tui.engine.settings import IpfsSettings
-from canswarm_tui.engine.v2.cid import Cid
+from canswarm_tui.engine.v2.cid import Cid, Codec
 from canswarm_tui.engine.v2.kubo_errors import (
     SUBJECT,
     NotPinned,
@@ -217,9 +217,16 @@ class KuboApi:
         `size_bytes` is what is expected there: it stretches the time-out.
         """
         query = {"arg": str(root), "offline": "true", "progress": "false"}
+        if root.codec is Codec.RAW:
+            return self._raw_stat(root)
         with _expected_fields():
             (only,) = self._json("dag/stat", query, size_bytes)["DagStats"]
             return Blocks(only["NumBlocks"], only["Size"])
+
+    def _raw_stat(self, cid: Cid) -> Blocks:
+        """A raw block is its whole graph. Kubo's `dag stat` fails on the empty one: it divides by its size."""
+        with _expected_fields():
+            return Blocks(1, int(self._json("block/stat", {"arg": str(cid), "offline": "true"})["Size"]))
 
     def pin(self, root: Cid, name: str, size_bytes: int = 0) -> None:
         """Keep the graph under `root` for good. Ask `dag_stat` before: an online node waits for missing blocks."""

@@ -128,3 +128,13 @@ def test_a_verification_counts_blocks_and_names_a_damaged_one(private_server: St
     victim.write_bytes(b"damaged")
     problems = [step.problem for step in repo_verify(of(server.endpoint), StopSignal()) if step.problem]
     assert problems
+
+
+def test_the_empty_blob_is_looked_up_like_any_other(ipfs_api: str) -> None:
+    empty = record(b"")
+    with KuboApi(IpfsSettings(api=ipfs_api)) as api:
+        IpfsSink(api).write([empty], "run-empty")
+    cid, content = look_up(of(ipfs_api), empty.key.decode())
+    assert dict(cid.facts)["all blocks here"] == "yes"
+    assert dict(cid.facts)["size bytes"] == 0
+    assert dict(content.facts)["bytes match"] == "yes"
