@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from canswarm_tui.engine.context import StepContext
+from canswarm_tui.engine.spool import Spool
 from canswarm_tui.engine.step import Progress
 from canswarm_tui.engine.v1 import site
 from canswarm_tui.engine.v1.audit_line import AuditLine, LineForm
@@ -21,7 +24,7 @@ from canswarm_tui.engine.v1.replay import History
 KEPT_AT_MOST = 10_000
 """Of each list; the counts are of all."""
 _ODD_FORMS = (LineForm.NOT_A_LINE, LineForm.NOT_JSON, LineForm.TRUNCATED, LineForm.TOO_LONG, LineForm.RAW)
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +79,20 @@ def audit_pass(ctx: StepContext) -> AuditPass | None:
         return None
     stand = _stand(ctx, path)
     kept = _read(_file(ctx))
-    if kept is not None and kept.stand == stand:
+    if kept is not None and kept.stand == stand and _needs_file(ctx).exists():
         kept.reused = True
         return kept
     made = _make(ctx, path, stand)
     if _stand(ctx, path) == stand:
-        _write(_file(ctx), made)
+        _write(_file(ctx), [json.dumps(asdict(made))])
     return made
+
+
+def decided_needs(ctx: StepContext) -> Iterator[bytes]:
+    """Need ids, in UTF-8, that a DECIDE with a sound signature names; sorted, of the pass that was made last."""
+    with suppress(FileNotFoundError), _needs_file(ctx).open("rb") as file:
+        for line in file:
+            yield json.loads(line).encode("utf-8", "surrogatepass")
 
 
 def _make(ctx: StepContext, path: Path, stand: list[object]) -> AuditPass:
@@ -90,7 +100,7 @@ def _make(ctx: StepContext, path: Path, stand: list[object]) -> AuditPass:
     found = AuditPass(stand)
     kinds: Counter[str] = Counter()
     size = path.stat().st_size
-    with History(ctx.scratch) as history:
+    with History(ctx.scratch) as history, Spool(ctx.scratch) as needs:
         for line in read_log(path, ctx.settings.site.cas_folder, policy.current_hashes):
             found.lines += 1
             if found.lines % 256 == 0:
@@ -99,9 +109,12 @@ def _make(ctx: StepContext, path: Path, stand: list[object]) -> AuditPass:
             history.add(line)
             if line.carried is not None:
                 kinds[line.carried.facts.kind or "without a kind"] += 1
+                if line.carried.need_id is not None and line.carried.facts.signature_valid:
+                    needs.put_many([(line.carried.need_id.encode("utf-8", "surrogatepass"), b"")])
             _add_bad(found, line)
         found.envelopes_by_kind = dict(sorted(kinds.items()))
         _add_history(ctx, found, history)
+        _write(_needs_file(ctx), (json.dumps(need.decode("utf-8", "surrogatepass")) for need, _ in needs.items()))
     return found
 
 
@@ -143,6 +156,10 @@ def _file(ctx: StepContext) -> Path:
     return ctx.folder / "audit-pass.json"
 
 
+def _needs_file(ctx: StepContext) -> Path:
+    return ctx.folder / "audit-decided.jsonl"
+
+
 def _read(file: Path) -> AuditPass | None:
     try:
         data = json.loads(file.read_text())
@@ -154,8 +171,9 @@ def _read(file: Path) -> AuditPass | None:
     return AuditPass(**data)
 
 
-def _write(file: Path, found: AuditPass) -> None:
+def _write(file: Path, lines: Iterable[str]) -> None:
     partial = file.with_suffix(".partial")
     partial.touch(mode=0o600)
-    partial.write_text(json.dumps(asdict(found)))
+    with partial.open("w") as out:
+        out.writelines(f"{line}\n" for line in lines)
     partial.replace(file)

@@ -175,6 +175,13 @@ def count_decisions(client: redis.Redis, address: str, keys_at_most: int) -> tup
     return count, False
 
 
+def absent(client: redis.Redis, address: str, need_ids: Sequence[bytes]) -> list[bytes]:
+    """Those of the need ids under which Redis has no key at all, in their order."""
+    with redis_errors(address):
+        there = _pipelined(client, "EXISTS", [PREFIX + need_id for need_id in need_ids])
+    return [need_id for need_id, found in zip(need_ids, there, strict=True) if not found]
+
+
 def scan_page(
     client: redis.Redis, address: str, cursor: int, count: int, prefix: bytes = b""
 ) -> tuple[int, list[tuple[bytes, int]]]:

@@ -160,3 +160,32 @@ def test_keys_of_others_in_etcd_are_told_before_anything_is_written(settings: Se
     bench = Bench(settings)
     bench.run("preflight")
     assert [f for f in bench.findings("preflight") if f.finding.code == "target.not_empty"]
+
+
+def test_a_decision_that_the_audit_log_names_and_redis_lost_is_a_warning_by_name(settings: Settings) -> None:
+    client = redis.Redis.from_url(settings.site.redis_url)
+    need = "221c4e00-3f99-41ee-baf2-7f802dc5fd3d"
+    assert client.delete(f"decide:{need}") == 1
+    client.close()
+    bench = Bench(settings)
+    bench.run("preflight")
+    lost = [f.finding for f in bench.findings("preflight") if f.finding.code.startswith("decision.")]
+    assert [(f.code, f.subject, f.level, f.needs_person) for f in lost] == [
+        ("decision.lost", need, Level.WARNING, False)
+    ]
+    counted = inventory(bench)
+    assert counted["needs decided by the audit log"] == 36
+    assert counted["of them without a decision in Redis"] == 1
+
+
+def test_another_database_than_the_sites_is_not_taken_for_a_site_without_decisions(settings: Settings) -> None:
+    client = redis.Redis.from_url(settings.site.redis_url)
+    client.flushdb()
+    client.set("session:1", "somebody else's")
+    client.close()
+    bench = Bench(settings)
+    bench.run("preflight")
+    (found,) = [f.finding for f in bench.findings("preflight") if f.finding.code.startswith("decision.")]
+    assert found.code == "decision.none_there"
+    assert found.needs_person
+    assert "36 decided needs" in found.happened

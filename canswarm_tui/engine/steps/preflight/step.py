@@ -11,6 +11,7 @@ from canswarm_tui.engine.journal import Json
 from canswarm_tui.engine.step import Finding, Level, Outcome, Progress, Verdict
 from canswarm_tui.engine.steps.keyed import Findings
 from canswarm_tui.engine.steps.preflight import machine, site, targets
+from canswarm_tui.engine.steps.preflight.decided import decided
 from canswarm_tui.engine.steps.preflight.survey import Survey, blocker, note
 from canswarm_tui.engine.text import bytes_text
 from canswarm_tui.engine.v1 import site as v1_site
@@ -32,6 +33,7 @@ CHECKS: tuple[Check, ...] = (
     Check("decisions in Redis", site.decisions_in_redis),
     Check("content store", site.content_store),
     Check("audit log", site.audit_log),
+    Check("decisions that the audit log names", decided),
     Check("bus", site.bus),
     Check("etcd", targets.guarded(targets.etcd, "decisions")),
     Check("S3 endpoint (MinIO)", targets.guarded(targets.minio, "blobs-minio,blobs-ipfs")),

@@ -1,0 +1,52 @@
+"""Preflight's look across two sources: the decisions that the audit log names, and those that Redis has.
+
+v1 decides in Redis first and publishes then, and its keys never expire: a DECIDE without its key is a lost decision,
+or this is not the site's Redis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from canswarm_tui.engine.step import Finding, Kind, Level
+from canswarm_tui.engine.steps.audit_pass import decided_needs
+from canswarm_tui.engine.steps.preflight.survey import Survey, warning
+from canswarm_tui.engine.v1.decisions import absent
+from canswarm_tui.engine.v1.redis_client import connect_redis, redis_address
+
+_BATCH = 1000
+
+
+def decided(survey: Survey) -> Iterator[Finding]:
+    """Each need that was decided by the log has its key in Redis; one finding that needs a person where none has."""
+    settings = survey.ctx.settings.site
+    client, address, needs = connect_redis(settings), redis_address(settings), decided_needs(survey.ctx)
+    named = gone = 0
+    lost: list[Finding] = []
+    try:
+        while batch := list(islice(needs, _BATCH)):
+            survey.ctx.stop.check()
+            named += len(batch)
+            for need in absent(client, address, batch):
+                gone += 1
+                lost += survey.named(_lost(need, address))
+    finally:
+        client.close()
+    survey.figures |= {"needs decided by the audit log": named, "of them without a decision in Redis": gone}
+    if named and gone == named:
+        yield Finding(
+            "decision.none_there", Level.WARNING, Kind.QUARANTINE, address,
+            f"the audit log names {named:,} decided needs, and Redis has a decision for none of them",
+            "check site.redis_url and its database number; accept it with a reason if the decisions are lost for good",
+        )  # fmt: skip
+    else:
+        yield from lost
+
+
+def _lost(need: bytes, address: str) -> Finding:
+    return warning(
+        "decision.lost", need.decode("utf-8", "backslashreplace"),
+        f"the audit log has it decided, and {address} has no decision for it",
+        "restore its key from a copy of Redis if there is one: v1 itself no longer has it",
+    )  # fmt: skip
