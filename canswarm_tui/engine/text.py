@@ -29,6 +29,11 @@ def bytes_text(size_bytes: float) -> str:
     raise AssertionError("unreachable")
 
 
+def waiting_text(findings: int) -> str:
+    """`1 finding waits for a person`, `3 findings wait for a person`."""
+    return f"{findings:,} finding{' waits' if findings == 1 else 's wait'} for a person"
+
+
 def duration_text(seconds: float) -> str:
     """A duration for people: `0.4 s`, `12 s`, `3 min 5 s`, `2 h 10 min`."""
     if seconds < 10:

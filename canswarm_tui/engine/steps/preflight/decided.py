@@ -11,7 +11,7 @@ from itertools import islice
 
 from canswarm_tui.engine.step import Finding, Kind, Level
 from canswarm_tui.engine.steps.audit_pass import decided_needs
-from canswarm_tui.engine.steps.preflight.survey import Survey, warning
+from canswarm_tui.engine.steps.preflight.survey import NAMED_AT_MOST, Survey, warning
 from canswarm_tui.engine.v1.decisions import absent
 from canswarm_tui.engine.v1.redis_client import connect_redis, redis_address
 
@@ -23,14 +23,14 @@ def decided(survey: Survey) -> Iterator[Finding]:
     settings = survey.ctx.settings.site
     client, address, needs = connect_redis(settings), redis_address(settings), decided_needs(survey.ctx)
     named = gone = 0
-    lost: list[Finding] = []
+    lost: list[bytes] = []
     try:
         while batch := list(islice(needs, _BATCH)):
             survey.ctx.stop.check()
             named += len(batch)
-            for need in absent(client, address, batch):
-                gone += 1
-                lost += survey.named(_lost(need, address))
+            without = absent(client, address, batch)
+            gone += len(without)
+            lost += without[: NAMED_AT_MOST - len(lost)]
     finally:
         client.close()
     survey.figures |= {"needs decided by the audit log": named, "of them without a decision in Redis": gone}
@@ -40,8 +40,13 @@ def decided(survey: Survey) -> Iterator[Finding]:
             f"the audit log names {named:,} decided needs, and Redis has a decision for none of them",
             "check site.redis_url and its database number; accept it with a reason if the decisions are lost for good",
         )  # fmt: skip
-    else:
-        yield from lost
+        return
+    yield from (_lost(need, address) for need in lost)
+    if gone > len(lost):
+        yield warning(
+            "decision.lost.more", f"{gone:,} decided needs", f"{len(lost)} are named, the others are like them",
+            "see the audit log's export: each of its DECIDE envelopes names its need",
+        )  # fmt: skip
 
 
 def _lost(need: bytes, address: str) -> Finding:
