@@ -25,7 +25,7 @@ from canswarm_tui.engine.lock import is_held
 from canswarm_tui.engine.place import place_of
 from canswarm_tui.engine.settings import Settings
 from canswarm_tui.engine.settings_file import load_settings
-from canswarm_tui.engine.text import shown
+from canswarm_tui.engine.text import shown, waiting_text
 from canswarm_tui.health import HealthSeen, HealthWatch
 from canswarm_tui.model import RunModel
 from canswarm_tui.preferences import THEMES, Preferences, preferences_file, save_preferences
@@ -182,7 +182,7 @@ class SwarmApp(App[int], inherit_bindings=False):
         elif isinstance(message.result, dict):
             self.model.plans |= message.result
         elif message.result is not None and message.result.waiting:
-            self.tell(f"{message.result.waiting} findings wait for a person (f)", severity="warning")
+            self.tell(f"{waiting_text(message.result.waiting)} (f)", severity="warning")
         if self._leaving is not None:
             self.exit(self._leaving, return_code=self._leaving)
         self.refresh_screens()

@@ -11,7 +11,7 @@ from canswarm_tui.commands.face import Face
 from canswarm_tui.engine.checklist import STEPS
 from canswarm_tui.engine.journal import Journal, StepRecord, StepState, StoredFinding
 from canswarm_tui.engine.place import Place
-from canswarm_tui.engine.text import shown
+from canswarm_tui.engine.text import shown, waiting_text
 
 
 def run_view(place: Place) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def write_summary(face: Face, view: Mapping[str, Any]) -> None:
     if counts:
         face.write("findings: " + ", ".join(f"{n} {name}" for name, n in counts.items() if n))
     if view["waiting"]:
-        face.write(f"{view['waiting']} findings wait for a person: `canswarm-tui findings`")
+        face.write(f"{waiting_text(view['waiting'])}: `canswarm-tui findings`")
 
 
 def _said(step: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from canswarm_tui.engine.journal import Journal, StepRecord, StoredFinding
 from canswarm_tui.engine.place import Place, site_identity, target_addresses
 from canswarm_tui.engine.report_text import html_page, markdown_page
 from canswarm_tui.engine.settings import Settings
+from canswarm_tui.engine.text import waiting_text
 
 FORMAT = "canswarm-tui-report/1"
 
@@ -77,7 +78,7 @@ def _result(records: Mapping[str, StepRecord], found: list[StoredFinding]) -> st
     final = records.get("verification")
     waiting = sum(f.wants_decision for f in found)
     if waiting:
-        return f"{waiting} findings wait for a person"
+        return waiting_text(waiting)
     if final is None or final.verdict is None:
         return "not finished: the final verification has not run"
     if not final.verdict.passed and not _all_decided(found):

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import DataTable, Footer, Static
 
 from canswarm_tui.engine.checklist import CHECKLIST
-from canswarm_tui.engine.text import shown
+from canswarm_tui.engine.text import shown, waiting_text
 from canswarm_tui.model import Shown
 from canswarm_tui.screens.base import StepScreen
 from canswarm_tui.screens.opened import screen_of
@@ -118,7 +118,7 @@ class ChecklistScreen(StepScreen):
                         continue
                     _put(table, row, column, text)
         n = model.waiting_findings
-        waits = f"   ! {n:,} finding{'s wait' if n > 1 else ' waits'} for a person" if n else ""
+        waits = f"   ! {waiting_text(n)}" if n else ""
         self.put("#head", f"CAN Swarm v1 → v2   site {shown(model.site, 40)}{waits}{self.swarm.watching}")
         self.put("#live", live_text(model))
         self.put("#health", health_text(model))
