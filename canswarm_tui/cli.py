@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import logging
+import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -12,7 +16,7 @@ import click
 
 from canswarm_tui import __version__
 from canswarm_tui.commands.face import Face, end_with_error, log_to
-from canswarm_tui.engine.errors import Defect, EngineError, ExitCode, SettingsError, Stopped
+from canswarm_tui.engine.errors import Defect, EngineError, ExitCode, SettingsError, Stopped, file_error
 
 _COMMANDS = {
     "init": ("setup", "init", "ask for settings, test each connection and write the file"),
@@ -34,6 +38,20 @@ _COMMANDS = {
     "sandbox": ("sandbox", "sandbox", "a demonstration site and real local servers"),
     "demo": ("demo", "demo", "migrate a demonstration site on real local servers"),
 }
+
+_GROUPS = frozenset({"findings", "sandbox"})
+_OF_THE_MACHINE = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EROFS,
+        errno.EACCES,
+        errno.EPERM,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.ENAMETOOLONG,
+    }
+)
 
 
 class _LazyGroup(click.Group):
@@ -76,18 +94,20 @@ def cli(ctx: click.Context, config: str | None, observe: bool, no_mouse: bool) -
 def run(arguments: Sequence[str]) -> int:
     """Run one command; returns its exit code. Never lets a traceback reach the screen."""
     wants_json = "--json" in arguments
-    command = next((a for a in arguments if not a.startswith("-")), "")
+    command = _command_of(arguments)
     try:
         code = cli.main(list(arguments), prog_name="canswarm-tui", standalone_mode=False)
     except click.exceptions.Exit as exc:
         return exc.exit_code
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         return end_with_error(Stopped(command or "canswarm-tui", "cancelled", "nothing was begun"), command, wants_json)
+    except click.exceptions.NoArgsIsHelpError as exc:
+        click.echo(exc.ctx.get_help() if exc.ctx else "", err=True)
+        return ExitCode.SETTINGS
     except click.UsageError as exc:
-        context = f"see `canswarm-tui {command} --help`" if command in _COMMANDS else "see `canswarm-tui --help`"
-        return end_with_error(
-            SettingsError("command line", exc.format_message().rstrip("."), context), command, wants_json
-        )
+        path = exc.ctx.command_path if exc.ctx else "canswarm-tui"
+        wrong = SettingsError("command line", exc.format_message(), f"see `{path} --help`")
+        return end_with_error(wrong, command, wants_json)
     except click.ClickException as exc:
         return end_with_error(SettingsError("command line", exc.format_message(), "mend it"), command, wants_json)
     except EngineError as exc:
@@ -97,16 +117,37 @@ def run(arguments: Sequence[str]) -> int:
         return ExitCode.STOPPED
     except Exception as exc:
         if Face.log_path() is None:
-            log_to(_log_without_a_site())
+            _log_without_a_site()
         logging.getLogger(__name__).exception("%s failed", command)
-        remedy = f"the log has the details: {Face.log_path()}"
-        defect = Defect(command or "canswarm-tui", f"a mistake of ours ({type(exc).__name__})", remedy)
-        return end_with_error(defect, command, wants_json)
+        return end_with_error(_unforeseen(exc, command or "canswarm-tui"), command, wants_json)
     return int(code) if isinstance(code, int) else ExitCode.DONE
 
 
-def _log_without_a_site() -> Path:
-    """Where a mistake is logged before any site is known."""
+def _command_of(arguments: Sequence[str]) -> str:
+    """The command as it is called, such as `sandbox up`."""
+    words = [a for a in arguments if not a.startswith("-")]
+    at = next((i for i, word in enumerate(words) if word in _COMMANDS), None)
+    if at is None:
+        return words[0] if words else ""
+    return " ".join(words[at : at + 2] if words[at] in _GROUPS else words[at : at + 1])
+
+
+def _unforeseen(exc: Exception, subject: str) -> EngineError:
+    """A disk or a right that nobody foresaw, or a mistake of ours."""
+    if isinstance(exc, OSError) and exc.errno in _OF_THE_MACHINE and exc.filename is not None:
+        return file_error(os.fsdecode(exc.filename), exc, "give a path that can be used, with the rights to use it")
+    log = Face.log_path()
+    remedy = f"the log has the details: {log}" if log else f"no log could be written; it said: {exc}"
+    return Defect(subject, f"a mistake of ours ({type(exc).__name__})", remedy)
+
+
+def _log_without_a_site() -> None:
+    """Opens the log of what happens before any site is known: in the user's log folder, else a temporary one."""
     import platformdirs
 
-    return platformdirs.user_log_path("canswarm-tui", ensure_exists=True) / "canswarm-tui.log"
+    for folder in (platformdirs.user_log_path("canswarm-tui"), Path(tempfile.gettempdir())):
+        with contextlib.suppress(OSError, EngineError):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            log_to(folder / "canswarm-tui.log")
+            return
+    logging.getLogger("canswarm_tui").addHandler(logging.NullHandler())

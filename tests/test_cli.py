@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -36,3 +38,85 @@ def test_a_mistake_of_ours_goes_to_a_log_that_is_named_and_not_to_the_screen(
 def test_an_unknown_step_is_told_before_anything_is_asked(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["run", "blobs-mino"]) == ExitCode.SETTINGS
     assert "did you mean blobs-minio?" in capsys.readouterr().err
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A working folder with a file named `file`, and no settings from anywhere."""
+    for name in [n for n in os.environ if n.startswith("CANSWARM_")]:
+        monkeypatch.delenv(name)
+    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "remedy"),
+    [
+        (("sandbox", "up", "--dir", "file"), "--dir"),
+        (("sandbox", "up", "--dir", "/proc/none"), "--dir"),
+        (("sandbox", "up", "--dir", ""), "it is empty"),
+        (("sandbox", "site", "--out", "file"), "--out"),
+        (("sandbox", "site", "--out", "file/below"), "--out"),
+        (("status", "--site", ".", "--state-dir", "file"), "--state-dir"),
+        (("status", "--site", ".", "--state-dir", "/proc/none"), "--state-dir"),
+        (("status", "--site", ""), "give it a path"),
+        (("status", "--config", "."), "name a file"),
+        (("findings", "list", "--site", ".", "--step", "decision"), "did you mean decisions?"),
+        (("findings", "lsit"), "canswarm-tui findings --help"),
+        (("sandbox",), "Commands:"),
+    ],
+)
+def test_a_path_or_a_word_that_can_not_be_used_is_told_with_what_to_give_instead(
+    bare: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], remedy: str
+) -> None:
+    assert cli.run(arguments) == ExitCode.SETTINGS
+    assert remedy in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [b"[]", b'{"redis": {}}', b'{"redis": 5}', b"\xff", b"{"])
+def test_a_state_file_of_a_sandbox_that_is_none_is_told(
+    bare: Path, capsys: pytest.CaptureFixture[str], content: bytes
+) -> None:
+    (bare / "sandbox.json").write_bytes(content)
+    for verb in ("status", "down", "env"):
+        assert cli.run(["sandbox", verb, "--dir", str(bare)]) == ExitCode.SETTINGS
+        assert "sandbox.json" in capsys.readouterr().err
+
+
+def test_findings_alone_lists_them_with_every_option_of_list(bare: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["findings", "--json", "--site", ".", "--state-dir", "state"]) == ExitCode.DONE
+    assert json.loads(capsys.readouterr().out)["findings"] == []
+
+
+def test_the_object_of_an_error_names_the_command_that_was_called(
+    bare: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (bare / "canswarm.toml").touch()
+    for called, name in (
+        (["--config", "canswarm.toml", "status", "--json"], "status"),
+        (["sandbox", "up", "--dir", "file", "--json"], "sandbox up"),
+        (["findings", "show", "--json"], "findings show"),
+    ):
+        assert cli.run(called) == ExitCode.SETTINGS
+        answer = json.loads(capsys.readouterr().out)
+        assert (answer["command"], answer["exit_code"]) == (name, 2)
+
+
+def test_a_log_that_can_not_be_written_anywhere_leaves_an_error_and_no_traceback(
+    bare: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(logging.getLogger("canswarm_tui"), "handlers", [])
+    monkeypatch.setenv("XDG_STATE_HOME", "/proc/none")
+    monkeypatch.setattr("tempfile.gettempdir", lambda: "/proc/none")
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setattr(face, "load_settings", broken)
+    assert cli.run(["diagnose", "etcd"]) == ExitCode.DEFECT
+    told = capsys.readouterr().err
+    assert "planted" in told
+    assert "Traceback" not in told

@@ -15,8 +15,8 @@ from typing import Any, ParamSpec
 import click
 
 from canswarm_tui import __version__
-from canswarm_tui.engine.errors import EngineError, ExitCode, SettingsError
-from canswarm_tui.engine.place import Place, place_of
+from canswarm_tui.engine.errors import EngineError, ExitCode, SettingsError, file_error
+from canswarm_tui.engine.place import ANOTHER_STATE_FOLDER, Place, place_of
 from canswarm_tui.engine.settings import Settings
 from canswarm_tui.engine.settings_file import Loaded, load_settings
 from canswarm_tui.engine.stop import StopSignal
@@ -150,12 +150,16 @@ def json_head(command: str, exit_code: ExitCode, error: Mapping[str, str] | None
 
 
 def log_to(path: Path) -> None:
-    """Send the program's log to a file that only its owner can read."""
+    """Send the program's log to a file that only its owner can read. Raises `SettingsError` or `NoSpace`."""
     logger = logging.getLogger("canswarm_tui")
     if any(isinstance(h, logging.FileHandler) and h.baseFilename == str(path) for h in logger.handlers):
         return
-    path.touch(mode=0o600, exist_ok=True)
-    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+    try:
+        path.touch(mode=0o600, exist_ok=True)
+        handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+    except OSError as exc:
+        raise file_error(str(path), exc, ANOTHER_STATE_FOLDER) from exc
+    logging.raiseExceptions = False  # a line that a full disk refuses is lost; no traceback goes to the screen
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
@@ -164,6 +168,6 @@ def log_to(path: Path) -> None:
 
 def _pair(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
-    if not equals:
+    if not key or not equals:
         raise SettingsError("--set", f"{text!r} is not KEY=VALUE", "write it as --set s3.bucket=blobs")
     return key, value

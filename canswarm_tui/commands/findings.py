@@ -11,6 +11,8 @@ import click
 from canswarm_tui.commands.face import Face, common, stop_on_signals
 from canswarm_tui.commands.narrator import Narrator
 from canswarm_tui.commands.views import finding_view
+from canswarm_tui.engine import rollback
+from canswarm_tui.engine.checklist import in_order
 from canswarm_tui.engine.decisions_of_people import accept_finding, find_one
 from canswarm_tui.engine.errors import ExitCode
 from canswarm_tui.engine.journal import Journal
@@ -19,12 +21,17 @@ from canswarm_tui.engine.step import Keep
 from canswarm_tui.engine.text import shown
 
 
-@click.group(invoke_without_command=True)
-@click.pass_context
-def findings(ctx: click.Context) -> None:
-    """List, show, accept and resolve what was found."""
-    if ctx.invoked_subcommand is None:
-        ctx.invoke(list_)
+class _ListsByItself(click.Group):
+    """`findings` alone, and `findings --waiting`, are `findings list`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        helped = any(option in args for option in self.get_help_option_names(ctx))
+        return super().parse_args(ctx, args if helped or (args and not args[0].startswith("-")) else ["list", *args])
+
+
+@click.group(cls=_ListsByItself)
+def findings() -> None:
+    """List, show, accept and resolve what was found; alone it lists."""
 
 
 @findings.command("list")
@@ -33,10 +40,10 @@ def findings(ctx: click.Context) -> None:
 @click.option("--level", type=click.Choice(["note", "warning", "blocker"]), help="only this level")
 @click.option("--step", metavar="STEP", help="only this step")
 @common
-def list_(
-    face: Face, everything: bool = False, waiting: bool = False, level: str | None = None, step: str | None = None
-) -> int:
+def list_(face: Face, everything: bool, waiting: bool, level: str | None, step: str | None) -> int:
     """List findings, the gravest first."""
+    if step not in (None, rollback.NAME):
+        in_order([step])
     with _observed(face) as journal:
         found = [] if journal is None else journal.findings(with_gone=everything, step=step)
     chosen = [

@@ -11,9 +11,18 @@ from canswarm_tui.engine.errors import ExitCode
 from canswarm_tui.sandbox import binaries, stack
 from canswarm_tui.sandbox.site_command import site
 
+
+def _named(_ctx: click.Context, _param: click.Parameter, folder: str) -> str:
+    """An empty name would be the working folder."""
+    if not folder.strip():
+        raise click.BadParameter("it is empty")
+    return folder
+
+
 FOLDER = click.option(
-    "--dir", "folder", default="canswarm-demo/servers", show_default=True, metavar="D", help="its folder"
-)
+    "--dir", "folder", default="canswarm-demo/servers", show_default=True, metavar="D", help="its folder",
+    callback=_named,
+)  # fmt: skip
 
 
 @click.group()

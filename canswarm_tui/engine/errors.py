@@ -6,6 +6,7 @@ never an error but a finding; a broken world is an error; a broken programme is 
 
 from __future__ import annotations
 
+import errno
 from enum import IntEnum
 from typing import ClassVar
 
@@ -40,7 +41,8 @@ class EngineError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.subject}: {self.happened.rstrip('.')}. {self.remedy}"
+        happened = self.happened.rstrip(".")
+        return f"{self.subject}: {happened}{'' if happened.endswith(('?', '!')) else '.'} {self.remedy}"
 
 
 class SettingsError(EngineError):
@@ -101,3 +103,11 @@ class Blocked(EngineError):
 
 class Defect(EngineError):
     """A mistake of ours."""
+
+
+def file_error(subject: str, exc: OSError, remedy: str) -> EngineError:
+    """The error for a file or folder of ours that can't be used; a full disk has a remedy of its own."""
+    happened = f"it can't be used: {exc.strerror or exc}"
+    if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+        return NoSpace(subject, happened, "free space on its disk, then do the same again")
+    return SettingsError(subject, happened, remedy)

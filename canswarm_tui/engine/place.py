@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from canswarm_tui.engine.errors import NoSpace, SettingsError
+from canswarm_tui.engine.errors import file_error
 from canswarm_tui.engine.settings import Settings
+
+ANOTHER_STATE_FOLDER = "set state_dir (CANSWARM_STATE_DIR, --state-dir) to a folder that you may write"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +49,8 @@ class Place:
         """Make the folder, readable by its owner only."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except PermissionError as exc:
-            raise SettingsError(
-                str(self.folder),
-                "the state folder can't be made",
-                "set CANSWARM_STATE_DIR to a folder that you may write",
-            ) from exc
         except OSError as exc:
-            raise NoSpace(str(self.folder), f"the state folder can't be made: {exc.strerror}", "free space") from exc
+            raise file_error(str(self.folder), exc, ANOTHER_STATE_FOLDER) from exc
 
 
 def place_of(settings: Settings) -> Place:

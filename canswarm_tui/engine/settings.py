@@ -50,6 +50,19 @@ def resolve_secret(value: object) -> object:
     return value
 
 
+def _location(value: object) -> object:
+    """A path as people write it: `~` is their home; an empty one would be the working folder and is refused."""
+    if not isinstance(value, str):
+        return value
+    if not value.strip():
+        raise ValueError("it is empty: give it a path, or take the setting out")
+    try:
+        return Path(value).expanduser()
+    except RuntimeError as exc:
+        raise ValueError(f"nobody's home is known for {value!r}: write the whole path") from exc
+
+
+Location = Annotated[Path, BeforeValidator(_location)]
 Secret = Annotated[SecretStr, BeforeValidator(resolve_secret)]
 CommaList = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
 
@@ -66,44 +79,51 @@ def reveal(secret: SecretStr | None) -> str | None:
 class Group(BaseModel):
     """One table of the settings file; unknown keys are refused, values can't change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class SiteSettings(Group):
-    root: Path | None = Field(None, description="folder of the v1 site")
-    state_dir: Path | None = Field(
+    root: Location | None = Field(None, description="folder of the v1 site")
+    state_dir: Location | None = Field(
         None, description="v1's SWARM_STATE_DIR, where lamport.json is; default <root>/.state"
     )
-    cas_dir: Path | None = Field(None, description="v1's SWARM_CAS_DIR, its content store; default <root>/.cas")
-    log_dir: Path | None = Field(None, description="v1's SWARM_LOG_DIR, where swarm.jsonl is; default <root>/logs")
+    cas_dir: Location | None = Field(None, description="v1's SWARM_CAS_DIR, its content store; default <root>/.cas")
+    log_dir: Location | None = Field(None, description="v1's SWARM_LOG_DIR, where swarm.jsonl is; default <root>/logs")
     redis_url: str = Field(
         "redis://127.0.0.1:6379/0", description="v1's Redis; rediss:// for TLS; the path is the database"
     )
     redis_user: str | None = Field(None, description="Redis ACL user")
     redis_password: Secret | None = Field(None, description="Redis password")
-    redis_ca: Path | None = Field(None, description="CA certificate (PEM) that Redis's certificate is checked against")
-    redis_cert: Path | None = Field(None, description="client certificate (PEM) for Redis")
-    redis_key: Path | None = Field(None, description="key of redis_cert (PEM)")
+    redis_ca: Location | None = Field(
+        None, description="CA certificate (PEM) that Redis's certificate is checked against"
+    )
+    redis_cert: Location | None = Field(None, description="client certificate (PEM) for Redis")
+    redis_key: Location | None = Field(None, description="key of redis_cert (PEM)")
     nats_url: str = Field("nats://127.0.0.1:4222", description="v1's NATS; tls:// for TLS")
     nats_user: str | None = Field(None, description="NATS user")
     nats_password: Secret | None = Field(None, description="NATS password")
     nats_token: Secret | None = Field(None, description="NATS token")
-    nats_creds: Path | None = Field(None, description="NATS credentials file")
-    nats_ca: Path | None = Field(None, description="CA certificate (PEM) that NATS's certificate is checked against")
-    nats_cert: Path | None = Field(None, description="client certificate (PEM) for NATS")
-    nats_key: Path | None = Field(None, description="key of nats_cert (PEM)")
+    nats_creds: Location | None = Field(None, description="NATS credentials file")
+    nats_ca: Location | None = Field(
+        None, description="CA certificate (PEM) that NATS's certificate is checked against"
+    )
+    nats_cert: Location | None = Field(None, description="client certificate (PEM) for NATS")
+    nats_key: Location | None = Field(None, description="key of nats_cert (PEM)")
     stream: str = Field("THREADS", description="v1's SWARM_STREAM")
     subjects: CommaList = Field(("thread.*.*",), description="v1's SWARM_SUBJECTS, comma-separated")
     test_command: str | None = Field(None, description="how v1's own test suite is run, in test_dir; not set: not run")
-    test_dir: Path | None = Field(None, description="the v1 checkout in which test_command runs; default <root>")
+    test_dir: Location | None = Field(None, description="the v1 checkout in which test_command runs; default <root>")
     test_timeout_s: float = Field(1800.0, gt=0, description="seconds after which test_command is ended")
 
     @field_validator("redis_url")
     @classmethod
     def _is_redis(cls, value: str) -> str:
-        if urlsplit(value).scheme == "unix" and urlsplit(value).path:
+        if value.startswith("unix:///"):
             return value
-        return _url(value, ("redis", "rediss"), "redis://HOST:PORT/DATABASE, rediss:// for TLS, or unix:///PATH")
+        _url(value, ("redis", "rediss"), "redis://HOST:PORT/DATABASE, rediss:// for TLS, or unix:///PATH")
+        if re.fullmatch(r"/?|/\d+", urlsplit(value).path) is None:
+            raise ValueError("what follows the port is no number of a database: write redis://HOST:PORT/0")
+        return value
 
     @field_validator("nats_url")
     @classmethod
@@ -159,9 +179,9 @@ class EtcdSettings(Group):
     )
     user: str | None = Field(None, description="etcd user")
     password: Secret | None = Field(None, description="etcd password")
-    ca: Path | None = Field(None, description="CA certificate (PEM); needed for https://")
-    cert: Path | None = Field(None, description="client certificate (PEM) for mTLS")
-    key: Path | None = Field(None, description="key of cert (PEM)")
+    ca: Location | None = Field(None, description="CA certificate (PEM); needed for https://")
+    cert: Location | None = Field(None, description="client certificate (PEM) for mTLS")
+    key: Location | None = Field(None, description="key of cert (PEM)")
     prefix: str = Field("/swarm/decide/", description="where decisions go, as the guide says")
     timeout_s: float = Field(10.0, gt=0, description="seconds for one request")
 
@@ -178,7 +198,9 @@ class S3Settings(Group):
     bucket: str = Field("swarm-cas", description="bucket for blobs")
     region: str = Field("us-east-1", description="S3 region")
     secure: bool | None = Field(None, description="TLS; default from the endpoint's scheme")
-    ca: Path | None = Field(None, description="CA certificate (PEM) that the endpoint's certificate is checked against")
+    ca: Location | None = Field(
+        None, description="CA certificate (PEM) that the endpoint's certificate is checked against"
+    )
     timeout_s: float = Field(60.0, gt=0, description="seconds without an answer before a request is given up")
 
     @property
@@ -221,7 +243,7 @@ class IpfsSettings(Group):
         None,
         description="API token (API.Authorizations): `bearer:TOKEN`, `basic:USER:PASSWORD` or a bare bearer token",
     )
-    ca: Path | None = Field(None, description="CA certificate (PEM) for https")
+    ca: Location | None = Field(None, description="CA certificate (PEM) for https")
     timeout_s: float = Field(60.0, gt=0, description="seconds without an answer before a request is given up")
 
     @field_validator("api")
@@ -233,7 +255,7 @@ class IpfsSettings(Group):
 class OpaSettings(Group):
     url: str = Field("http://127.0.0.1:8181", description="OPA server")
     token: Secret | None = Field(None, description="OPA bearer token")
-    ca: Path | None = Field(None, description="CA certificate (PEM) for https")
+    ca: Location | None = Field(None, description="CA certificate (PEM) for https")
     timeout_s: float = Field(10.0, gt=0, description="seconds for one request")
 
     @field_validator("url")
@@ -246,16 +268,16 @@ class PolicySettings(Group):
     version: Literal["v1", "guide"] = Field(
         "v1", description="v1: v1's own policy; guide: the guide's wider limit of 1 MiB"
     )
-    rego_dir: Path | None = Field(
+    rego_dir: Location | None = Field(
         None, description="folder with your own Rego (package swarm.envelope), instead of ours"
     )
-    opa_binary: Path | None = Field(
+    opa_binary: Location | None = Field(
         None, description="the opa program that builds WASM; default: the one on PATH or built by the sandbox"
     )
 
 
 class BackupSettings(Group):
-    dir: Path | None = Field(None, description="where backups are kept; default: in the state folder")
+    dir: Location | None = Field(None, description="where backups are kept; default: in the state folder")
     retention_days: int = Field(30, ge=1, description="days that a backup is kept at least")
 
 
@@ -286,7 +308,7 @@ class Settings(Group):
     policy: PolicySettings = PolicySettings()
     backup: BackupSettings = BackupSettings()
     engine: EngineSettings = EngineSettings()
-    state_dir: Path = Field(
+    state_dir: Location = Field(
         default_factory=lambda: platformdirs.user_state_path(APP),
         description="journal, reports and logs, by site",
     )
@@ -321,4 +343,4 @@ def _multiaddr_to_url(value: str) -> str:
         raise ValueError(f"{value!r} has parts after the port that are not http or https")
     host = f"[{parts[1]}]" if parts[0] == "ip6" else parts[1]
     scheme = "https" if parts[4:] in (["https"], ["tls", "http"]) else "http"
-    return f"{scheme}://{host}:{parts[3]}"
+    return _http_url(f"{scheme}://{host}:{parts[3]}")

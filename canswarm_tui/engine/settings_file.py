@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 import platformdirs
 from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -58,7 +59,12 @@ def known_keys() -> dict[str, str]:
 
 
 def secret_keys() -> frozenset[str]:
-    return frozenset(key for key, _, secret in _fields(Settings) if secret)
+    return frozenset(key for key, _, kind in _fields(Settings) if _may_be(kind, SecretStr))
+
+
+def path_keys() -> frozenset[str]:
+    """The settings that are paths on this machine."""
+    return frozenset(key for key, _, kind in _fields(Settings) if _may_be(kind, Path))
 
 
 def env_name(key: str) -> str:
@@ -74,10 +80,8 @@ def default_file() -> Path:
 def _find_file(config: Path | None) -> Path | None:
     named = config or (Path(os.environ["CANSWARM_CONFIG"]) if os.environ.get("CANSWARM_CONFIG") else None)
     if named is not None:
-        if not named.is_file():
-            raise SettingsError(str(named), "there is no such settings file", "check --config or CANSWARM_CONFIG")
         return named
-    return next((p for p in (Path.cwd() / FILE_NAME, default_file()) if p.is_file()), None)
+    return next((p for p in (Path.cwd() / FILE_NAME, default_file()) if os.path.lexists(p)), None)
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -85,8 +89,13 @@ def _read(file: Path) -> dict[str, Any]:
         return tomllib.loads(file.read_text())
     except tomllib.TOMLDecodeError as exc:
         raise SettingsError(str(file), f"it is not TOML: {exc}", "mend that line") from exc
-    except (OSError, UnicodeDecodeError) as exc:
-        raise SettingsError(str(file), f"it can't be read: {exc.__class__.__name__}", "check its rights") from exc
+    except UnicodeDecodeError as exc:
+        raise SettingsError(str(file), "it is no text in UTF-8", "is it the right file?") from exc
+    except FileNotFoundError as exc:
+        remedy = "check --config or CANSWARM_CONFIG, or write one with `canswarm-tui init`"
+        raise SettingsError(str(file), "there is no such settings file", remedy) from exc
+    except OSError as exc:
+        raise SettingsError(str(file), f"it can't be read: {exc.strerror}", "name a file that you may read") from exc
 
 
 def _loader(flags: dict[str, Any], table: dict[str, Any]) -> type[BaseSettings]:
@@ -123,12 +132,23 @@ def _refuse_unknown(table: Mapping[str, Any], flags: Mapping[str, str], file: Pa
     places = [(f"flag {key}", key, known) for key in flags]
     places += [(f"{file}", key, known) for key in _flat(table)]
     by_env = {env_name(key): key for key in known}
-    places += [("environment", n, by_env) for n in os.environ if n.startswith(PREFIX) and n not in _NOT_SETTINGS]
+    places += [("environment", n, by_env) for n in os.environ if _is_ours(n)]
     for where, name, names in places:
-        if name not in names:
-            near = difflib.get_close_matches(name, names, 1)
-            hint = f"did you mean {near[0]}?" if near else "see the README for every setting"
-            raise SettingsError(name, f"there is no such setting ({where})", hint)
+        if (name.upper() if where == "environment" else name) not in names:
+            raise SettingsError(name, f"there is no such setting ({where})", _nearest(name, names))
+
+
+def _is_ours(variable: str) -> bool:
+    """Variables count whatever their case, as they do when they are read."""
+    return variable.upper().startswith(PREFIX) and variable.upper() not in _NOT_SETTINGS
+
+
+def _nearest(name: str, names: Mapping[str, str]) -> str:
+    of_group = [known for known in names if known.startswith((f"{name}.", f"{name.upper()}__"))]
+    if of_group:
+        return f"it is a group; its settings are {', '.join(of_group)}"
+    near = difflib.get_close_matches(name, names, 1) or difflib.get_close_matches(name.upper(), names, 1)
+    return f"did you mean {near[0]}?" if near else "see the README for every setting"
 
 
 def _explain(exc: ValidationError, flags: Mapping[str, str], file: Path | None) -> SettingsError:
@@ -144,24 +164,52 @@ def _explain(exc: ValidationError, flags: Mapping[str, str], file: Path | None) 
         where = env_name(key)
     else:
         where = str(file) if file else "default"
-    text = first["msg"].removeprefix("Value error, ")
+    text = _told(first)
     others = f" (and {len(more)} more)" if more else ""
     return SettingsError(
         key or "settings", f"{text}{others}", f"it came from {where}: {known_keys().get(key, 'mend it there')}"
     )
 
 
-def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, bool]]:
+def _told(error: ErrorDetails) -> str:
+    """What is wrong with a value, for people who don't know Python."""
+    limits = error.get("ctx", {})
+    match error["type"]:
+        case "too_short":
+            return "it is empty"
+        case "int_parsing" | "int_type" | "int_from_float":
+            return "it is no whole number"
+        case "float_parsing" | "float_type" | "finite_number":
+            return "it is no number"
+        case "bool_parsing" | "bool_type":
+            return "write true or false"
+        case "string_type":
+            return "it is no text"
+        case "path_type":
+            return "it is no path"
+        case "greater_than":
+            return f"it must be more than {limits['gt']}"
+        case "greater_than_equal":
+            return f"it must be at least {limits['ge']}"
+        case "less_than_equal":
+            return f"it must be at most {limits['le']}"
+        case "literal_error":
+            return f"write {limits['expected']}"
+    return error["msg"].removeprefix("Value error, ")
+
+
+def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, Any]]:
+    """(dotted key, description, annotation) of every setting."""
     for name, field in model.model_fields.items():
         inner = field.annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             yield from _fields(inner, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", field.description or "", _is_secret(inner)
+            yield f"{prefix}{name}", field.description or "", inner
 
 
-def _is_secret(annotation: Any) -> bool:
-    return annotation is SecretStr or any(_is_secret(a) for a in get_args(annotation))
+def _may_be(annotation: Any, kind: type) -> bool:
+    return annotation is kind or any(_may_be(a, kind) for a in get_args(annotation))
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from canswarm_tui.engine.errors import SettingsError
+from canswarm_tui.engine.errors import SettingsError, file_error
 from canswarm_tui.engine.v1.envelope import Json
 from canswarm_tui.engine.v1.workers import default_processes, ordered_map
 from canswarm_tui.sandbox import site_blobs, site_history, site_seal
@@ -141,10 +141,13 @@ class _Totals:
 
 
 def _make_empty(out: Path) -> None:
-    if out.exists() and any(out.iterdir()):
-        raise SettingsError(str(out), "the folder is not empty", "name a new folder with --out")
-    for name in (".state", ".cas", "logs"):
-        (out / name).mkdir(parents=True)
+    try:
+        if out.exists() and any(out.iterdir()):
+            raise SettingsError(str(out), "the folder is not empty", "name a new folder with --out")
+        for name in (".state", ".cas", "logs"):
+            (out / name).mkdir(parents=True)
+    except OSError as exc:
+        raise file_error(str(out), exc, "name another folder with --out") from exc
 
 
 def _write_env(path: Path, signer: Signer) -> None:

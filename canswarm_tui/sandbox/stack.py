@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from canswarm_tui.engine.errors import SettingsError
+from canswarm_tui.engine.errors import SettingsError, file_error
 from canswarm_tui.sandbox import binaries, process
 from canswarm_tui.sandbox.binaries import Say
 from canswarm_tui.sandbox.servers import BUCKET, NAMES, Server, answers, restart, start_server
@@ -27,7 +27,11 @@ def up(folder: Path, say: Say = lambda _text: None) -> dict[str, Server]:
     Raises the errors of building and starting; what is up by then stays up and is recorded.
     """
     folder = folder.absolute()
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (folder / ".lock").touch()
+    except OSError as exc:
+        raise file_error(str(folder), exc, "name another folder with --dir") from exc
     with _locked(folder):
         for name in NAMES:
             binaries.ensure(_PROGRAMS.get(name, name), say)
@@ -123,13 +127,17 @@ def _look(server: Server) -> dict[str, object]:
 def _read(folder: Path) -> dict[str, Server]:
     try:
         data = json.loads((folder / STATE).read_text())
+        return {name: Server.from_json(facts) for name, facts in data.items()}
     except FileNotFoundError:
         return {}
-    except (json.JSONDecodeError, OSError) as exc:
+    except OSError as exc:
+        raise file_error(str(folder / STATE), exc, "name the folder of a sandbox with --dir") from exc
+    except (ValueError, TypeError, LookupError, AttributeError, AssertionError) as exc:
         raise SettingsError(
-            str(folder / STATE), f"it can't be read: {exc}", "remove the folder and begin anew"
+            str(folder / STATE),
+            "it is no state file of a sandbox, or is damaged",
+            "end the servers that still run from there by hand, remove the folder and begin anew",
         ) from exc
-    return {name: Server.from_json(facts) for name, facts in data.items()}
 
 
 def _write(folder: Path, servers: Mapping[str, Server]) -> None:

@@ -89,7 +89,8 @@ def test_endpoints_need_their_scheme_and_the_ipfs_api_may_be_a_multiaddr(monkeyp
     [
         ("etcd.endpoints", "http://one:1,two:2379"), ("etcd.endpoints", "http://one:99999"), ("opa.url", "http://"),
         ("s3.bucket", "b0"), ("s3.bucket", "Swarm"), ("s3.bucket", "10.0.0.1"), ("s3.bucket", "a..b"),
-        ("site.redis_url", "http://one:6379"), ("site.nats_url", "one:4222"),
+        ("site.redis_url", "http://one:6379"), ("site.nats_url", "one:4222"), ("site.redis_url", "redis://one:1/zero"),
+        ("ipfs.api", "/ip4/127.0.0.1/tcp/99999"),
     ],
 )  # fmt: skip
 def test_an_address_or_a_bucket_that_can_be_none_is_refused_by_its_key(key: str, value: str) -> None:
@@ -114,3 +115,50 @@ def test_a_file_that_is_no_toml_is_told_with_its_line() -> None:
     write("[s3\nbucket")
     with pytest.raises(SettingsError, match=r"not TOML.*line 1"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[etcd]\nendpoints = []\n", "etcd.endpoints: it is empty"),
+        ("[engine]\nworkers = 'many'\n", "engine.workers: it is no whole number"),
+        ("[engine]\nworkers = 65\n", "engine.workers: it must be at most 64"),
+        ("[engine]\nrate_limit_mib_s = inf\n", "engine.rate_limit_mib_s: it is no number"),
+        ("[s3]\nsecure = 'perhaps'\n", "s3.secure: write true or false"),
+        ("[policy]\nversion = 'v2'\n", "policy.version: write 'v1' or 'guide'"),
+        ("[site]\nroot = 5\n", "site.root: it is no path"),
+        ("[site]\nroot = ''\n", "site.root: it is empty"),
+        ("etcd = 'one:2379'\n", "etcd: there is no such setting .* it is a group; its settings are etcd.endpoints"),
+    ],
+)
+def test_a_wrong_value_is_told_in_plain_words(text: str, told: str) -> None:
+    write(text)
+    with pytest.raises(SettingsError, match=f"^{told}"):
+        load_settings()
+
+
+@pytest.mark.parametrize("name", ["canswarm_etcd__endpoint", "CANSWARM_STATEDIR", "CANSWARM_S3"])
+def test_an_environment_setting_is_looked_at_whatever_its_case(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "x")
+    with pytest.raises(SettingsError, match=r"CANSWARM_(ETCD__ENDPOINTS|STATE_DIR\?|S3__ENDPOINT)"):
+        load_settings()
+
+
+def test_a_settings_file_that_is_a_folder_or_no_text_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "latin.toml").write_bytes(b"# caf\xe9\n")
+    with pytest.raises(SettingsError, match="no text in UTF-8"):
+        load_settings(tmp_path / "latin.toml")
+    with pytest.raises(SettingsError, match="Is a directory"):
+        load_settings(tmp_path)
+    (tmp_path / "canswarm.toml").mkdir()
+    with pytest.raises(SettingsError, match="Is a directory"):
+        load_settings()
+    with pytest.raises(SettingsError, match="there is no such settings file"):
+        load_settings(tmp_path / "absent.toml")
+
+
+def test_a_home_in_a_path_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write('[site]\nroot = "~/swarm"\n[backup]\ndir = "~/kept"\n')
+    settings = load_settings().settings
+    assert (settings.site.root, settings.backup_folder) == (tmp_path / "swarm", tmp_path / "kept")
