@@ -27,6 +27,7 @@ from canswarm_tui.engine.stop import StopSignal
 
 log = logging.getLogger(__name__)
 
+FINAL = "verification"
 FINISHED = (StepState.DONE, StepState.PROVED, StepState.SKIPPED, StepState.NEEDS_ATTENTION)
 REQUESTS_EVERY_S = 0.3
 
@@ -71,11 +72,15 @@ class Runner:
         """Read the targets back and compare, always in full; without names, every step that has run."""
         with self._session(in_order(names or STEP_NAMES)) as journal:
             records = journal.records()
-            chosen = in_order(names or [n for n in STEP_NAMES if has_run(records.get(n)) and n != "verification"])
+            final = records.get(FINAL, StepRecord(FINAL)).state is not StepState.NOT_STARTED
+            chosen = in_order(names or [n for n in STEP_NAMES if has_run(records.get(n)) and n != FINAL])
             for info in chosen:
                 if not has_run(records.get(info.name)):
                     raise Blocked(info.name, "it has not run yet", f"run it first: `canswarm-tui run {info.name}`")
                 self._verify_step(journal, info, fresh_verdicts=False)
+            if final and not names:
+                # Of the verdicts that were made just now: it has to say what they say.
+                self._verify_step(journal, BY_NAME[FINAL], fresh_verdicts=True)
             self._report(journal)
             return self._result(journal)
 
@@ -172,7 +177,10 @@ class Runner:
         with self._verb(journal, info, Verb.VERIFY, fresh_verdicts=fresh_verdicts) as ctx:
             verdict = self.steps(info.name).verify(ctx)
             ctx.journal.sweep_out(ctx.verb, ctx.sweep)
-            self._end(ctx, _proved_state(ctx, verdict), verdict=verdict)
+            state = _proved_state(ctx, verdict)
+            self._end(ctx, state, verdict=verdict)
+        if state is StepState.NEEDS_ATTENTION:
+            _forget_final_verdict(journal, info)
         return verdict
 
     def _end(
@@ -300,14 +308,14 @@ class Runner:
 
 def _forget_final_verdict(journal: Journal, info: StepInfo) -> None:
     """A target has changed: what the final verification said of all of them holds no more."""
-    final = journal.step("verification")
+    final = journal.step(FINAL)
     if info.writes_target and final.record().state is not StepState.NOT_STARTED:
         final.set_state(StepState.NOT_STARTED)
 
 
 def _proved_state(ctx: StepContext, verdict: Verdict) -> StepState:
     """Proved only when everything is equal and nothing waits; what people have accepted makes it done, not proved."""
-    final = ctx.step == "verification"
+    final = ctx.step == FINAL
     if ctx.journal.waiting_findings(everywhere=final):
         return StepState.NEEDS_ATTENTION
     if verdict.passed:

@@ -38,6 +38,7 @@ class Fake:
 
     checked: tuple[Finding, ...] = ()
     found: tuple[Finding, ...] = ()
+    verified: tuple[Finding, ...] = ()
     verdict: Verdict = field(default_factory=lambda: Verdict((Comparison("keys", "by content", 3, 3),), 0))
     outcome: Outcome = field(default_factory=lambda: Outcome(created=3))
     running: Callable[[StepContext], None] = lambda _ctx: None
@@ -55,6 +56,7 @@ class Fake:
         return self.outcome
 
     def verify(self, ctx: StepContext) -> Verdict:
+        ctx.found(*self.verified)
         return self.verdict
 
     def undo(self, ctx: StepContext) -> Outcome:
@@ -132,6 +134,27 @@ def test_everything_in_order_ends_proved_and_an_undo_takes_the_final_verdict_bac
     assert bench.record("decisions").state is StepState.UNDONE
     assert bench.record("verification").state is StepState.NOT_STARTED
     assert bench.record("blobs-minio").state is StepState.PROVED
+
+
+def test_a_difference_that_is_found_later_takes_the_final_verdict_back(bench: Bench) -> None:
+    bench.runner().run()
+    bench.fakes["decisions"] = Fake(
+        verdict=Verdict((Comparison("keys", "by content", 3, 2),), 1), verified=(finding(),)
+    )
+    assert bench.runner().verify(["decisions"]).exit_code is ExitCode.ATTENTION
+    assert bench.record("verification").state is StepState.NOT_STARTED
+
+
+def test_verifying_everything_says_in_the_final_verdict_what_was_found(bench: Bench) -> None:
+    bench.runner().run()
+    before = bench.record("verification").changed_at
+    bench.fakes["decisions"] = Fake(
+        verdict=Verdict((Comparison("keys", "by content", 3, 2),), 1), verified=(finding(),)
+    )
+    assert bench.runner().verify().exit_code is ExitCode.ATTENTION
+    final = bench.record("verification")
+    assert final.state is StepState.NEEDS_ATTENTION
+    assert final.changed_at != before
 
 
 def test_a_step_is_refused_before_its_needs_and_undone_only_after_what_stands_on_it(bench: Bench) -> None:
