@@ -40,6 +40,8 @@ class DiagnosticsScreen(SwarmScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "browse", "Lists", id="browse-backend", key_display="⏎", priority=True,
                 tooltip="page through what it holds: keys, pins, objects"),
+        Binding("g", "guided", "Guided checks", id="guided-checks",
+                tooltip="symptom, what was looked at, verdict, what to do, and the same in a shell"),
         Binding("r", "look", "Look again", id="look-again", tooltip="look at every backend now"),
         Binding("w", "watch", "Watch", id="watch-backends", tooltip="look again every two seconds, or no more"),
         Binding("c", "copy", "Copy", id="copy-look", tooltip="what this one told, to the clipboard and into a file"),
@@ -127,6 +129,11 @@ class DiagnosticsScreen(SwarmScreen):
             self.swarm.tell(f"{self._chosen()} has no list to page through", severity="warning")
             return
         self.app.push_screen(BrowseScreen([make(self.swarm.settings) for make in made]))
+
+    def action_guided(self) -> None:
+        from canswarm_tui.screens.guided import GuidedScreen
+
+        self.app.push_screen(GuidedScreen())
 
     def _look(self, look: Callable[[Settings], Look]) -> None:
         self.post_message(Looked(look(self.swarm.settings)))

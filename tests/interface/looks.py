@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from canswarm_tui.engine.errors import EngineError, Refused, Unreachable
-from canswarm_tui.engine.health.facts import Condition, Entry, Look, Page, Section
+from canswarm_tui.engine.health.facts import Check, CheckVerdict, Condition, Entry, Look, Page, Section
 from canswarm_tui.engine.settings import Settings
 from canswarm_tui.engine.step import Finding, Kind, Level
 
@@ -74,3 +74,24 @@ class Numbers:
 
     def open(self, key: str) -> tuple[Section, ...]:
         return (Section("etcd", (("key", key), ("value", '{"epoch": 1}'))), Section("Redis", (("equal", "yes"),)))
+
+
+def checked(backend: str, verdict: CheckVerdict = CheckVerdict.FINE, symptom: str = "") -> Check:
+    """A guided check of a backend, in the shape of a real one."""
+    remedy = "" if verdict is CheckVerdict.FINE else "`etcdctl compact 71204`, `etcdctl defrag`, `etcdctl alarm disarm`"
+    return Check(
+        f"{backend}.space", backend, symptom or "writes fail: mvcc: database space exceeded",
+        ("alarms: NOSPACE on 8e9e05c52164694d", "store 2.0 GiB, 100.0 % of the quota of 2.0 GiB"), verdict,
+        "the store has reached its quota, so etcd refuses every write", remedy,
+        'ETCDCTL_PASSWORD="$CANSWARM_ETCD__PASSWORD" etcdctl --endpoints=http://etcd-1.example:2379 --user=root '
+        "alarm list && etcdctl --endpoints=http://etcd-1.example:2379 endpoint status --write-out=table",
+    )  # fmt: skip
+
+
+def guided(**changed: Callable[[Settings], tuple[Check, ...]]) -> dict[str, Callable[[Settings], tuple[Check, ...]]]:
+    """One check of every backend is fine, but for those given."""
+    made: dict[str, Callable[[Settings], tuple[Check, ...]]] = {
+        name: lambda _s, name=name: (checked(name, symptom=f"{name} does not answer, or requests time out"),)  # type: ignore[misc]
+        for name in ("redis", "nats", "etcd", "minio", "ipfs", "opa", "automerge", "wasm")
+    }
+    return made | changed

@@ -9,9 +9,11 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from canswarm_tui.engine.health.facts import CheckVerdict
 from canswarm_tui.screens.diagnostics import DiagnosticsScreen
+from canswarm_tui.screens.guided import GuidedScreen
 from tests.interface.fakes import make_app
-from tests.interface.looks import Numbers, down, looks, refuses
+from tests.interface.looks import Numbers, checked, down, guided, looks, refuses
 
 pytestmark = pytest.mark.snapshot
 SIZES = {"80x24": (80, 24), "120x40": (120, 40)}
@@ -43,6 +45,28 @@ def test_diagnostics(
         await pilot.press("d")
         await pilot.pause(0.3)
         for key in keys:
+            await pilot.press(key)
+            await pilot.pause(0.3)
+
+    assert snap_compare(app, terminal_size=size, run_before=opened)
+
+
+@pytest.mark.parametrize("keys", [(), ("v", "down")], ids=["fine", "bad"])
+def test_guided_checks(
+    snap_compare: Callable[..., bool],
+    tmp_path: Path,
+    size: tuple[int, int],
+    keys: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bad = checked("etcd", CheckVerdict.BAD)
+    worry = checked("redis", CheckVerdict.WORRY, "decisions vanish from Redis")
+    seen = guided(etcd=lambda _s: (bad,), redis=lambda _s: (worry,))
+    monkeypatch.setattr(GuidedScreen, "guided", seen)
+    app, _ = make_app(tmp_path)
+
+    async def opened(pilot: Pilot[int]) -> None:
+        for key in ("d", "g", *keys):
             await pilot.press(key)
             await pilot.pause(0.3)
 
