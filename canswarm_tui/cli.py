@@ -143,11 +143,19 @@ def _unforeseen(exc: Exception, subject: str) -> EngineError:
 
 def _log_without_a_site() -> None:
     """Opens the log of what happens before any site is known: in the user's log folder, else a temporary one."""
-    import platformdirs
-
-    for folder in (platformdirs.user_log_path("canswarm-tui"), Path(tempfile.gettempdir())):
+    for folder_of in (_user_log_folder, _temporary_folder):
         with contextlib.suppress(OSError, EngineError):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            log_to(folder / "canswarm-tui.log")
+            log_to(folder_of() / "canswarm-tui.log")
             return
     logging.getLogger("canswarm_tui").addHandler(logging.NullHandler())
+
+
+def _user_log_folder() -> Path:
+    import platformdirs
+
+    return platformdirs.user_log_path("canswarm-tui", ensure_exists=True)
+
+
+def _temporary_folder() -> Path:
+    """New and ours alone: a known name where all may write could be somebody's link."""
+    return Path(tempfile.mkdtemp(prefix="canswarm-tui-"))

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, cast
 
-from pydantic import ValidationError
 from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
@@ -16,12 +15,12 @@ from textual.containers import VerticalScroll
 from textual.message import Message
 from textual.widgets import DataTable, Footer, Input, Static
 
-from canswarm_tui.commands.setup import check_answer, nested, values_now, write_settings
+from canswarm_tui.commands.setup import check_answer, values_now, what_is_no_site, write_settings
 from canswarm_tui.engine.errors import EngineError, SettingsError
 from canswarm_tui.engine.journal import Journal
 from canswarm_tui.engine.probe import probe
 from canswarm_tui.engine.settings import Settings
-from canswarm_tui.engine.settings_file import default_file, known_keys, load_settings, secret_keys
+from canswarm_tui.engine.settings_file import default_file, known_keys, load_settings, secret_keys, settings_of
 from canswarm_tui.engine.text import shown
 from canswarm_tui.preferences import Preferences
 from canswarm_tui.theme import DARK, LIGHT
@@ -87,7 +86,7 @@ class StartApp(App[Settings], inherit_bindings=False):
         super().__init__()
         self._file = file or default_file()
         self._values = values_now(self._file)
-        self._past = list(past_runs(Settings().state_dir))
+        self._past = list(past_runs(Path(self._values.get("state_dir") or Settings().state_dir)))
         self._tested: dict[str, str] = {}
         self.register_theme(DARK)
         self.register_theme(LIGHT)
@@ -133,8 +132,8 @@ class StartApp(App[Settings], inherit_bindings=False):
         key = _key(event.input.id or "")
         try:
             check_answer(key, event.value)
-            if key == "site.root" and event.value and not (Path(event.value) / ".state").is_dir():
-                raise SettingsError(key, "there is no .state folder in it", "name the folder of a v1 site")
+            if key == "site.root" and event.value and (wrong := what_is_no_site(Path(event.value).expanduser())):
+                raise SettingsError(key, wrong, "")
         except SettingsError as exc:
             self._say(key, f"✗ {exc.happened}")
             return
@@ -154,16 +153,16 @@ class StartApp(App[Settings], inherit_bindings=False):
         try:
             if not given.get("site.root"):
                 raise SettingsError("site.root", "no site is named", "name the folder of a v1 site")
-            write_settings(self._file, {**self._values, **given})
+            write_settings(self._file, self._all(given))
             self.exit(load_settings(self._file).settings)
         except SettingsError as exc:
             self._tell(exc)
 
     def _test(self, key: str, server: str, given: dict[str, str]) -> None:
         try:
-            seen = probe(server, Settings.model_validate(nested(given)))
-        except ValidationError as exc:
-            text = f"✗ {exc.errors()[0]['loc'][-1]}: {exc.errors()[0]['msg']}"
+            seen = probe(server, settings_of(self._all(given)))
+        except SettingsError as exc:
+            text = f"✗ {exc.subject}: {exc.happened}"
         else:
             text = f"✓ {server} answers, {seen.took_ms:.0f} ms" if seen.error is None else f"✗ {seen.error}"
         self.post_message(Tested(key, text))
@@ -171,6 +170,10 @@ class StartApp(App[Settings], inherit_bindings=False):
     def _given(self) -> dict[str, str]:
         fields = {key: self.query_one(f"#{_field(key)}", Input).value.strip() for key in FORM}
         return {key: value for key, value in fields.items() if value}
+
+    def _all(self, given: Mapping[str, str]) -> dict[str, str]:
+        """What is given, and what the file and the environment say of settings that the form does not ask for."""
+        return {**{key: value for key, value in self._values.items() if key not in FORM}, **given}
 
     def _fingerprint(self, server: str) -> str:
         return repr([value for key, value in self._given().items() if FORM[key] == server])

@@ -110,7 +110,7 @@ def test_a_log_that_can_not_be_written_anywhere_leaves_an_error_and_no_traceback
 ) -> None:
     monkeypatch.setattr(logging.getLogger("canswarm_tui"), "handlers", [])
     monkeypatch.setenv("XDG_STATE_HOME", "/proc/none")
-    monkeypatch.setattr("tempfile.gettempdir", lambda: "/proc/none")
+    monkeypatch.setattr("tempfile.tempdir", "/proc/none")
 
     def broken(*_: object) -> None:
         raise ZeroDivisionError("planted")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,16 @@ from canswarm_tui.commands.face import Face, common
 from canswarm_tui.engine.errors import ExitCode, SettingsError
 from canswarm_tui.engine.probe import Probe, probe
 from canswarm_tui.engine.settings import resolve_secret
-from canswarm_tui.engine.settings_file import default_file, env_name, known_keys, load_settings, secret_keys
+from canswarm_tui.engine.settings_file import (
+    default_file,
+    env_name,
+    known_keys,
+    load_settings,
+    nested,
+    path_keys,
+    secret_keys,
+    settings_of,
+)
 from canswarm_tui.engine.text import shown
 
 ASKED = (
@@ -37,6 +48,11 @@ _TESTED = ("redis", "nats", "etcd", "minio", "ipfs", "opa")
 def init(face: Face, out: str | None, yes: bool, secrets: tuple[str, ...]) -> int:
     """Ask for the settings (or take --set and --secret), test each connection, and write the settings file."""
     path = Path(out) if out else face.config or default_file()
+    for key, value in face.flags.items():
+        if key in secret_keys() and not _is_place(value):
+            raise SettingsError(
+                key, "a secret is never a flag", "say where it is: --secret KEY=env:NAME or KEY=file:PATH"
+            )
     values = {**values_now(face.config or path), **face.flags, **dict(_where(s) for s in secrets)}
     if not yes:
         if not sys.stdin.isatty():
@@ -44,16 +60,37 @@ def init(face: Face, out: str | None, yes: bool, secrets: tuple[str, ...]) -> in
         values = _ask(values)
         if path.exists():
             face.confirm(f"Replace {path}?", yes=False)
-    write_settings(path, values)
-    os.environ["CANSWARM_CONFIG"] = str(path)
-    settings = load_settings(path).settings
-    probes = [probe(name, settings) for name in _TESTED]
-    for one in probes:
-        _tell(face, one)
+    settings = settings_of(values)
+    values = write_settings(path, values)
+    site = settings.site.root
+    complaints = {} if site is None else {"site": what_is_no_site(site)}
+    complaints |= {one.name: _tell(face, one) for one in (probe(name, settings) for name in _TESTED)}
+    if complaints.get("site"):
+        face.write(f"✗ site: {shown(str(complaints['site']))}. Name the folder of a v1 site")
     face.write(f"wrote {path} (mode 0600)")
-    code = ExitCode.UNREACHABLE if any(p.error for p in probes) else ExitCode.DONE
-    answers = {p.name: None if p.error is None else str(p.error) for p in probes}
-    return face.answer(code, {"file": str(path), "connections": answers})
+    for key in values:
+        if os.environ.get(env_name(key)) not in (None, values[key]) and values[key] != f"env:{env_name(key)}":
+            face.tell(f"{env_name(key)} is set and says something else; it comes before this file's {key}")
+    code = ExitCode.UNREACHABLE if any(complaints.values()) else ExitCode.DONE
+    return face.answer(code, {"file": str(path), "connections": complaints})
+
+
+def what_is_no_site(root: Path) -> str | None:
+    """Why a folder can't be a v1 site at all, or None."""
+    return None if (root / ".state").is_dir() else f"there is no .state folder in {root}"
+
+
+def _whole_paths(values: Mapping[str, str]) -> dict[str, str]:
+    """The values with each path from the root on, so that the file means the same from every folder."""
+    whole = dict(values)
+    for key in values.keys() & path_keys():
+        if values[key]:
+            whole[key] = str(Path(values[key]).expanduser().absolute())
+    for key in values.keys() & secret_keys():
+        how, _, where = values[key].partition(":")
+        if how == "file" and where:
+            whole[key] = f"file:{Path(where).expanduser().absolute()}"
+    return whole
 
 
 def values_now(file: Path) -> dict[str, str]:
@@ -65,7 +102,8 @@ def values_now(file: Path) -> dict[str, str]:
     for key in known_keys():
         name = env_name(key)
         if name in os.environ:
-            values[key] = f"env:{name}" if key in secret_keys() else os.environ[name]
+            is_secret = key in secret_keys() and not _is_place(os.environ[name])
+            values[key] = f"env:{name}" if is_secret else os.environ[name]
     return values
 
 
@@ -91,7 +129,7 @@ def _prompt(key: str, now: str) -> str:
     text = f"{key} — {known_keys()[key]}"
     if key not in secret_keys():
         return str(click.prompt(text, default=now, err=True))
-    named = now.startswith(("env:", "file:"))
+    named = _is_place(now)
     kept = f" [{now}]" if named else " [Enter keeps the one that is set]" if now else ""
     return str(
         click.prompt(
@@ -106,7 +144,7 @@ def check_answer(key: str, given: str) -> None:
     if not given:
         return
     if key not in secret_keys():
-        load_settings(flags={key: given})
+        settings_of({key: given})
         return
     try:
         resolve_secret(given)
@@ -120,44 +158,45 @@ def _where(text: str) -> tuple[str, str]:
         raise SettingsError(
             text.partition("=")[0], "that is no secret setting", f"the secrets are {', '.join(sorted(secret_keys()))}"
         )
-    if not where.startswith(("env:", "file:")):
+    if not _is_place(where):
         raise SettingsError(key, "a secret is never a flag", "say where it is: env:NAME or file:PATH")
     return key, where
 
 
-def write_settings(path: Path, values: dict[str, str]) -> None:
-    """Write the file whole, readable by its owner alone. Raises `SettingsError`, with nothing written."""
+def _is_place(value: str) -> bool:
+    """Whether it says where a secret is, and isn't one."""
+    return value.startswith(("env:", "file:"))
+
+
+def write_settings(path: Path, values: Mapping[str, str]) -> dict[str, str]:
+    """Write the file whole, readable by its owner alone; returns what it says, with whole paths.
+
+    Raises `SettingsError`, with nothing written.
+    """
+    settings_of(values)
+    values = _whole_paths(values)
     partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         partial.unlink(missing_ok=True)
         partial.touch(mode=0o600)
         partial.write_text(tomli_w.dumps(nested(values)))
-        load_settings(partial)
         partial.replace(path)
     except OSError as exc:
         raise SettingsError(str(path), f"it can't be written: {exc.strerror}", "name another file with --out") from exc
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+    return values
 
 
-def nested(values: dict[str, str]) -> dict[str, Any]:
-    """Dotted keys as the tables of a settings file."""
-    tree: dict[str, Any] = {}
-    for key, value in values.items():
-        *groups, name = key.split(".")
-        branch = tree
-        for group in groups:
-            branch = branch.setdefault(group, {})
-        branch[name] = value
-    return tree
-
-
-def _tell(face: Face, one: Probe) -> None:
+def _tell(face: Face, one: Probe) -> str | None:
+    """Say how a server answered; returns its error as text."""
     if one.error is None:
         face.write(f"✓ {one.name}: {one.address} answers ({one.took_ms:.0f} ms)")
-    else:
-        face.write(f"✗ {one.name}: {shown(str(one.error))}")
+        return None
+    face.write(f"✗ {one.name}: {shown(str(one.error))}")
+    return str(one.error)
 
 
 def _flat(table: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:

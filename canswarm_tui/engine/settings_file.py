@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -45,12 +45,39 @@ def load_settings(config: Path | None = None, flags: Mapping[str, str] | None = 
     file = _find_file(config)
     table = {} if file is None else _read(file)
     _refuse_unknown(table, flags, file)
-    loader = _loader(_nested(flags), table)
+    loader = _loader(nested(flags), table)
     try:
         loaded = loader()
     except ValidationError as exc:
-        raise _explain(exc, flags, file) from exc
+        raise _explain(exc, lambda key: _source(key, flags, file)) from exc
     return Loaded(Settings.model_construct(**{n: getattr(loaded, n) for n in Settings.model_fields}), file)
+
+
+def settings_of(values: Mapping[str, str]) -> Settings:
+    """What dotted keys with text values say when they stand alone: neither environment nor file counts.
+
+    Raises `SettingsError`.
+    """
+    known = known_keys()
+    for key in values:
+        if key not in known:
+            raise SettingsError(key, "there is no such setting", _nearest(key, known))
+    try:
+        return Settings.model_validate(nested(values))
+    except ValidationError as exc:
+        raise _explain(exc, lambda _key: "what was given") from exc
+
+
+def nested(values: Mapping[str, str]) -> dict[str, Any]:
+    """Dotted keys as the tables of a settings file."""
+    tree: dict[str, Any] = {}
+    for key, value in values.items():
+        *groups, name = key.split(".")
+        branch = tree
+        for group in groups:
+            branch = branch.setdefault(group, {})
+        branch[name] = value
+    return tree
 
 
 def known_keys() -> dict[str, str]:
@@ -151,24 +178,27 @@ def _nearest(name: str, names: Mapping[str, str]) -> str:
     return f"did you mean {near[0]}?" if near else "see the README for every setting"
 
 
-def _explain(exc: ValidationError, flags: Mapping[str, str], file: Path | None) -> SettingsError:
+def _explain(exc: ValidationError, source: Callable[[str], str]) -> SettingsError:
     first, *more = exc.errors(include_url=False, include_input=False)
     location = [str(part) for part in first["loc"]]
     key = ".".join(location)
     while key and key not in known_keys() and len(location) > 1:
         location.pop()
         key = ".".join(location)
-    if key in flags:
-        where = "flag"
-    elif env_name(key) in os.environ:
-        where = env_name(key)
-    else:
-        where = str(file) if file else "default"
-    text = _told(first)
     others = f" (and {len(more)} more)" if more else ""
     return SettingsError(
-        key or "settings", f"{text}{others}", f"it came from {where}: {known_keys().get(key, 'mend it there')}"
+        key or "settings",
+        f"{_told(first)}{others}",
+        f"it came from {source(key)}: {known_keys().get(key, 'mend it there')}",
     )
+
+
+def _source(key: str, flags: Mapping[str, str], file: Path | None) -> str:
+    if key in flags:
+        return "flag"
+    if env_name(key) in os.environ:
+        return env_name(key)
+    return str(file) if file else "default"
 
 
 def _told(error: ErrorDetails) -> str:
@@ -218,14 +248,3 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield from _flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}"
-
-
-def _nested(flags: Mapping[str, str]) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for key, value in flags.items():
-        *groups, name = key.split(".")
-        branch = tree
-        for group in groups:
-            branch = branch.setdefault(group, {})
-        branch[name] = value
-    return tree

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from canswarm_tui.sandbox import process
 from tests.end_to_end.places import Place
 from tests.end_to_end.terminal import Terminal
 
@@ -110,4 +113,46 @@ def test_ctrl_c_leaves_nothing_half_written(place: Place, asked: Callable[..., T
     terminal.press("\x03")
     assert terminal.wait() == 4, terminal.text()
     assert "Traceback" not in terminal.text()
+    assert [*tmp_path.glob("canswarm.toml*")] == []
+
+
+def test_what_was_given_is_tested_also_where_the_environment_says_something_else(place: Place, tmp_path: Path) -> None:
+    file = tmp_path / "canswarm.toml"
+    nobody = f"redis://127.0.0.1:{process.free_port()}/0"
+    (tmp_path / "wrong").write_text("not-the-secret\n")
+    where = os.path.relpath(tmp_path / "wrong")
+    done = place.program("init", "--yes", "--out", str(file), "--set", f"site.redis_url={nobody}",
+                         "--secret", f"s3.secret_key=file:{where}", "--json")  # fmt: skip
+    assert done.returncode == 3, done.stderr
+    connections = json.loads(done.stdout)["connections"]
+    assert {name for name, wrong in connections.items() if wrong} == {"redis", "minio"}
+    assert "CANSWARM_SITE__REDIS_URL is set" in done.stderr
+    table = tomllib.loads(file.read_text())
+    secret = Path(table["s3"]["secret_key"].removeprefix("file:"))
+    assert (table["site"]["redis_url"], secret.is_absolute()) == (nobody, True)
+    assert secret.samefile(tmp_path / "wrong")
+
+
+def test_paths_are_written_whole_and_a_site_that_is_none_is_told(place: Place, tmp_path: Path) -> None:
+    file = tmp_path / "canswarm.toml"
+    done = place.program("init", "--yes", "--out", str(file), "--set", "site.root=no-site")
+    assert done.returncode == 3, done.stderr
+    assert "✗ site: there is no .state folder" in done.stdout
+    assert tomllib.loads(file.read_text())["site"]["root"] == str(Path("no-site").absolute())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (("--set", "s3.secret_key=hunter2"), "a secret is never a flag"),
+        (("--secret", "s3.secret_key=hunter2"), "a secret is never a flag"),
+        (("--secret", "s3.secret_key=env:NOT_THERE"), "the environment has no NOT_THERE"),
+        (("--set", "s3.bukket=x"), "did you mean s3.bucket?"),
+    ],
+)
+def test_a_wrong_flag_writes_nothing(place: Place, tmp_path: Path, arguments: tuple[str, ...], hint: str) -> None:
+    done = place.program("init", "--yes", "--out", str(tmp_path / "canswarm.toml"), *arguments)
+    assert done.returncode == 2, done.stderr
+    assert hint in done.stderr
+    assert "hunter2" not in done.stderr
     assert [*tmp_path.glob("canswarm.toml*")] == []
