@@ -27,7 +27,7 @@ from canswarm_tui.engine.v2.s3_facts import (
     supports_snowball,
 )
 
-NAME = SetName("blobs", "blob", "MinIO", "by content")
+NAME = SetName("blobs", "blob", "MinIO", "by content", can_choose=True)
 PLAN = CopyPlan("blobs", "blob", "MinIO", window=2)
 INLINE_BYTES = 1 << 20
 """Larger files are streamed instead of held."""

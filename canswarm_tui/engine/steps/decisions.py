@@ -24,7 +24,7 @@ from canswarm_tui.engine.v2.decisions import EtcdSink, decision_sink, fits
 from canswarm_tui.engine.v2.etcd_client import EtcdClient
 from canswarm_tui.engine.v2.etcd_facts import read_facts
 
-NAME = SetName("decisions", "decision", "etcd", "by content")
+NAME = SetName("decisions", "decision", "etcd", "by content", can_choose=True)
 PLAN = CopyPlan("decisions", "decision", "etcd", window=2)
 MOVED_NAMED = 100
 """Decisions that moved meanwhile are named up to this number; that there are more is said too."""

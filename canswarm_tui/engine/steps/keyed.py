@@ -14,6 +14,7 @@ from canswarm_tui.engine.step import Comparison, Finding, Kind, Level, Progress,
 from canswarm_tui.engine.text import shown
 
 FINDINGS_AT_ONCE = 200
+CHOOSE = "compare both values, then `canswarm-tui findings resolve ID --keep target` or `--keep site`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ class SetName:
     code: str
     target: str
     proof: str
+    can_choose: bool = False
+    """Its step can put either side's value in place, see `Resolver`."""
 
 
 @dataclass
@@ -134,7 +137,7 @@ def _difference(
         return Finding(
             f"{name.code}.conflict", Level.WARNING, Kind.CONFLICT, shown(pair.key),
             f"{name.target} already holds something else under this name; it was not overwritten",
-            "compare both values, then `canswarm-tui findings resolve ID --keep target` or `--keep site`", details,
+            CHOOSE, details,
         )  # fmt: skip
     code, happened, remedy = {
         Side.MISSING: ("missing", f"it is missing in {name.target}", "run the step again: it copies what is missing"),
@@ -144,10 +147,13 @@ def _difference(
         ),
         Side.DIFFERS: (
             "differs", f"{name.target} holds something else than the site, although this run had copied it",
-            "find out who changed it, compare both values, then run the step again or accept this with a reason",
+            "find out who changed it, compare both values, then put it right or accept this with a reason",
         ),
     }[pair.side]  # fmt: skip
-    return Finding(f"{name.code}.{code}", Level.WARNING, Kind.DIFFERENCE, shown(pair.key), happened, remedy, details)
+    kind = Kind.DIFFERENCE
+    if pair.side is Side.DIFFERS and name.can_choose:
+        kind, remedy = Kind.CONFLICT, f"find out who changed it, {CHOOSE}"
+    return Finding(f"{name.code}.{code}", Level.WARNING, kind, shown(pair.key), happened, remedy, details)
 
 
 def _summary(name: SetName, count: _Count) -> str:

@@ -123,6 +123,22 @@ def test_a_conflict_can_be_resolved_either_way_and_an_undo_puts_back_what_was_th
     assert {e.key: e.value for e in sink.scan()} == {b"plain": theirs}
 
 
+@pytest.mark.parametrize("keep", list(Keep))
+def test_what_somebody_changes_after_the_copy_can_be_resolved_either_way_too(
+    bench: Bench, sink: EtcdSink, keep: Keep
+) -> None:
+    bench.run("decisions")
+    _put(sink, b"plain", b"changed since")
+    assert bench.verify("decisions").differences == 1
+    (stored,) = bench.findings("decisions")
+    assert (stored.finding.code, stored.finding.kind) == ("decision.differs", Kind.CONFLICT)
+    assert bench.runner().resolve(stored, keep, "operator", "because").exit_code is ExitCode.DONE
+    assert _value(sink, b"plain") == (b"changed since" if keep is Keep.TARGET else decision("plain"))
+    assert bench.verify("decisions").passed
+    bench.undo("decisions")
+    assert {e.key: e.value for e in sink.scan()} == {b"plain": b"changed since"}
+
+
 def test_what_somebody_deletes_from_etcd_is_a_difference_by_name_and_the_next_run_mends_it(
     bench: Bench, sink: EtcdSink
 ) -> None:
