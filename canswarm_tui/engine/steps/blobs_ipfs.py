@@ -19,7 +19,7 @@ from canswarm_tui.engine.records import Record, Wanted
 from canswarm_tui.engine.spool import Spool
 from canswarm_tui.engine.step import Comparison, Figure, Finding, Kind, Level, Outcome, Progress, Verdict
 from canswarm_tui.engine.steps.blobs_minio import sound_blobs
-from canswarm_tui.engine.steps.keyed import Findings, SetDigest, SetName, compare_keyed
+from canswarm_tui.engine.steps.keyed import Findings, Mended, SetDigest, SetName, compare_keyed
 from canswarm_tui.engine.text import bytes_text, shown
 from canswarm_tui.engine.transfer import CopyPlan, Pending, copy, undo
 from canswarm_tui.engine.v2.blobs_ipfs import IpfsSink, pinned_batches
@@ -32,7 +32,10 @@ from canswarm_tui.engine.v2.kubo import KuboApi
 from canswarm_tui.engine.v2.s3_client import S3Client
 from canswarm_tui.engine.v2.unixfs import RAW_LIMIT
 
-NAME = SetName("blobs", "blob", "IPFS", "by content")
+MEND = (
+    "run the step again: it brings what is missing; a block damaged on the disk `ipfs repo verify --drop` removes first"
+)
+NAME = SetName("blobs", "blob", "IPFS", "by content", Mended.BY_RUNNING_AGAIN, MEND)
 MAP_NAME = SetName("large blobs", "cid", "etcd's map of CIDs", "by content")
 PLAN = CopyPlan("blobs", "blob", "IPFS", window=2)
 MAP_PLAN = CopyPlan("CIDs of large blobs", "cid", "etcd", window=1)

@@ -12,7 +12,7 @@ from canswarm_tui.engine.errors import Blocked
 from canswarm_tui.engine.journal import Receipt, ReceiptFate
 from canswarm_tui.engine.records import Record, Wanted
 from canswarm_tui.engine.step import Figure, Finding, Keep, Kind, Level, Outcome, Verdict
-from canswarm_tui.engine.steps.keyed import Findings, SetDigest, SetName, compare_keyed
+from canswarm_tui.engine.steps.keyed import Findings, Mended, SetDigest, SetName, compare_keyed
 from canswarm_tui.engine.text import bytes_text, shown
 from canswarm_tui.engine.transfer import CopyPlan, Pending, copy, undo
 from canswarm_tui.engine.v1 import blobs as v1
@@ -27,7 +27,7 @@ from canswarm_tui.engine.v2.s3_facts import (
     supports_snowball,
 )
 
-NAME = SetName("blobs", "blob", "MinIO", "by content", can_choose=True)
+NAME = SetName("blobs", "blob", "MinIO", "by content", Mended.BY_CHOICE)
 PLAN = CopyPlan("blobs", "blob", "MinIO", window=2)
 INLINE_BYTES = 1 << 20
 """Larger files are streamed instead of held."""

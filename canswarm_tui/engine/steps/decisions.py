@@ -15,7 +15,7 @@ from canswarm_tui.engine.journal import Receipt, ReceiptFate
 from canswarm_tui.engine.records import Record, Wanted
 from canswarm_tui.engine.spool import Spool
 from canswarm_tui.engine.step import Finding, Keep, Kind, Level, Outcome, Progress, Verdict
-from canswarm_tui.engine.steps.keyed import Findings, SetDigest, SetName, compare_keyed
+from canswarm_tui.engine.steps.keyed import Findings, Mended, SetDigest, SetName, compare_keyed
 from canswarm_tui.engine.text import duration_text, shown
 from canswarm_tui.engine.transfer import CopyPlan, Pending, copy, undo
 from canswarm_tui.engine.v1 import decisions as v1
@@ -24,7 +24,7 @@ from canswarm_tui.engine.v2.decisions import EtcdSink, decision_sink, fits
 from canswarm_tui.engine.v2.etcd_client import EtcdClient
 from canswarm_tui.engine.v2.etcd_facts import read_facts
 
-NAME = SetName("decisions", "decision", "etcd", "by content", can_choose=True)
+NAME = SetName("decisions", "decision", "etcd", "by content", Mended.BY_CHOICE)
 PLAN = CopyPlan("decisions", "decision", "etcd", window=2)
 MOVED_NAMED = 100
 """Decisions that moved meanwhile are named up to this number; that there are more is said too."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from canswarm_tui.engine.compare import Keyed, Pair, Side, side_by_side
 from canswarm_tui.engine.context import StepContext
@@ -17,6 +18,16 @@ FINDINGS_AT_ONCE = 200
 CHOOSE = "compare both values, then `canswarm-tui findings resolve ID --keep target` or `--keep site`"
 
 
+class Mended(Enum):
+    """What puts a changed record right."""
+
+    BY_HAND = auto()
+    BY_CHOICE = auto()
+    """Its step can put either side's value in place, see `Resolver`."""
+    BY_RUNNING_AGAIN = auto()
+    """The target holds nothing but the site's content, or it is damaged."""
+
+
 @dataclass(frozen=True, slots=True)
 class SetName:
     """What a compared set is called: `blobs`, findings `blob.…`, target `MinIO`, proof `by content`."""
@@ -25,8 +36,10 @@ class SetName:
     code: str
     target: str
     proof: str
-    can_choose: bool = False
-    """Its step can put either side's value in place, see `Resolver`."""
+    mended: Mended = Mended.BY_HAND
+    """How a record that this run had copied and that is something else now is put right."""
+    remedy: str = "run the step again: it copies it anew"
+    """What to do where running again mends it."""
 
 
 @dataclass
@@ -111,7 +124,8 @@ def _differs(
         findings.add(_foreign(pair, name))
         return
     count.differences += 1
-    if pair.side is Side.MISSING and receipt is not None:
+    damaged = pair.side is Side.DIFFERS and name.mended is Mended.BY_RUNNING_AGAIN
+    if (pair.side is Side.MISSING or damaged) and receipt is not None:
         lost.append(pair.key)
     findings.add(_difference(pair, name, receipt, ours=ours, value_text=value_text))
 
@@ -151,8 +165,11 @@ def _difference(
         ),
     }[pair.side]  # fmt: skip
     kind = Kind.DIFFERENCE
-    if pair.side is Side.DIFFERS and name.can_choose:
+    if pair.side is Side.DIFFERS and name.mended is Mended.BY_CHOICE:
         kind, remedy = Kind.CONFLICT, f"find out who changed it, {CHOOSE}"
+    elif pair.side is Side.DIFFERS and name.mended is Mended.BY_RUNNING_AGAIN:
+        happened = f"{name.target} does not give it back whole: {details.get('target', '')}"
+        remedy = name.remedy
     return Finding(f"{name.code}.{code}", Level.WARNING, kind, shown(pair.key), happened, remedy, details)
 
 

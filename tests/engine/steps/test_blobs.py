@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
@@ -22,6 +23,7 @@ from canswarm_tui.engine.v2.kubo import KuboApi
 from canswarm_tui.engine.v2.s3_client import S3Client
 from canswarm_tui.sandbox.servers import Server
 from tests.engine.steps.running import Bench, without_needs
+from tests.engine.v2.test_blobs_ipfs import stored_file
 
 SIZES = (0, 1, 1024, 128 * 1024, 128 * 1024 + 1, 262_144, 1 << 20, (1 << 20) + 1, 2 << 20, (2 << 20) + 1, 5_000_000)
 STEPS = ("blobs-minio", "blobs-ipfs")
@@ -201,6 +203,36 @@ def test_a_pin_that_somebody_takes_away_is_found_and_the_next_run_brings_the_blo
     assert bench.verify("blobs-ipfs").differences > 0
     bench.run("blobs-ipfs")
     assert bench.record("blobs-ipfs").state is StepState.PROVED
+
+
+@pytest.mark.parametrize("rotten", [False, True])
+def test_a_block_that_is_gone_or_rotten_on_the_disk_of_the_node_is_named_and_can_be_brought_anew(
+    bench: Bench, rotten: bool
+) -> None:
+    for step in STEPS:
+        bench.run(step)
+    with KuboApi(bench.settings.ipfs) as api:
+        repo = Path(api.facts().repo_path)
+    stored_as = {name: stored_file(repo, Cid.raw(bytes.fromhex(name))) for name in sorted(names(bench))}
+    lost, file = next((name, file) for name, file in stored_as.items() if file.exists())
+    whole = file.read_bytes()
+    file.unlink()
+    try:
+        if rotten:
+            file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        assert bench.verify("blobs-ipfs").differences == 1
+        (stored,) = [f for f in bench.findings("blobs-ipfs") if f.wants_decision]
+        assert stored.finding.subject == lost
+        assert "run the step again" in stored.finding.remedy
+        if rotten:
+            # Kubo takes no block in that it believes to have: the run says so as long as it is there.
+            assert bench.runner().run(["blobs-ipfs"]).exit_code is ExitCode.ATTENTION
+            httpx.post(f"{bench.settings.ipfs.api}/api/v0/repo/verify?drop=true", timeout=60)
+        bench.run("blobs-ipfs")
+        assert bench.record("blobs-ipfs").state is StepState.PROVED
+        assert file.read_bytes() == whole
+    finally:
+        file.write_bytes(whole)
 
 
 def test_an_undo_removes_our_objects_pins_and_bucket_and_leaves_those_of_others(bench: Bench, bucket: S3Client) -> None:
