@@ -76,14 +76,15 @@ def test_a_path_or_a_word_that_can_not_be_used_is_told_with_what_to_give_instead
     assert remedy in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("content", [b"[]", b'{"redis": {}}', b'{"redis": 5}', b"\xff", b"{"])
+@pytest.mark.parametrize("content", [b"[]", b'{"running": {}}', b'{"running": 5}', b"\xff", b"{"])
 def test_a_state_file_of_a_sandbox_that_is_none_is_told(
     bare: Path, capsys: pytest.CaptureFixture[str], content: bytes
 ) -> None:
-    (bare / "sandbox.json").write_bytes(content)
+    (bare / "redis").mkdir()
+    (bare / "redis" / "server.json").write_bytes(content)
     for verb in ("status", "down", "env"):
         assert cli.run(["sandbox", verb, "--dir", str(bare)]) == ExitCode.SETTINGS
-        assert "sandbox.json" in capsys.readouterr().err
+        assert "server.json" in capsys.readouterr().err
 
 
 def test_findings_alone_lists_them_with_every_option_of_list(bare: Path, capsys: pytest.CaptureFixture[str]) -> None:

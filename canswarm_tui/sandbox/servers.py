@@ -17,13 +17,15 @@ from pathlib import Path
 
 import httpx
 
-from canswarm_tui.engine.errors import EngineError, Unreachable
+from canswarm_tui.engine.errors import EngineError, SettingsError, Unreachable, file_error
 from canswarm_tui.sandbox import process
 from canswarm_tui.sandbox.binaries import ensure
 from canswarm_tui.sandbox.process import Running, free_port
 
 READY_WITHIN_S = 60.0
 BUCKET = "swarm-cas"
+STATE = "server.json"
+"""Written as soon as the process is there, so that it is known also when we are killed before it answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +95,34 @@ def restart(server: Server) -> Server:
     command, environment = recipe.prepare(server)
     running = process.start(command, server.folder, server.folder / "server.log", environment)
     started = replace(server, running=running)
+    _write(started)
     try:
         wait_ready(started)
     except EngineError:
         process.stop(running)
         raise
     return started
+
+
+def read_server(folder: Path) -> Server | None:
+    """The server that was last started in this folder, or None; raises `SettingsError` for a damaged state file."""
+    file = folder / STATE
+    try:
+        return Server.from_json(json.loads(file.read_text()))
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        raise file_error(str(file), exc, "name the folder of a sandbox with --dir") from exc
+    except (ValueError, TypeError, LookupError, AttributeError, AssertionError) as exc:
+        remedy = f"end the server that still runs there by hand, remove {folder} and begin anew"
+        raise SettingsError(str(file), "it is no state file of a sandbox, or is damaged", remedy) from exc
+
+
+def _write(server: Server) -> None:
+    partial = server.folder / f".{STATE}.partial"
+    partial.touch(mode=0o600)
+    partial.write_text(json.dumps(server.to_json(), indent=2))
+    partial.replace(server.folder / STATE)
 
 
 def wait_ready(server: Server, within_s: float = READY_WITHIN_S) -> None:

@@ -1,9 +1,8 @@
-"""All servers of one sandbox together: brought up, looked at and taken down by a state file in their folder."""
+"""All servers of one sandbox together: brought up, looked at and taken down by the state file of each."""
 
 from __future__ import annotations
 
 import fcntl
-import json
 import shlex
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,9 +13,8 @@ from pathlib import Path
 from canswarm_tui.engine.errors import SettingsError, file_error
 from canswarm_tui.sandbox import binaries, process
 from canswarm_tui.sandbox.binaries import Say
-from canswarm_tui.sandbox.servers import BUCKET, NAMES, Server, answers, restart, start_server
+from canswarm_tui.sandbox.servers import BUCKET, NAMES, Server, answers, read_server, restart, start_server
 
-STATE = "sandbox.json"
 _PROGRAMS = {"redis": "redis-server", "nats": "nats-server"}
 
 
@@ -36,22 +34,15 @@ def up(folder: Path, say: Say = lambda _text: None) -> dict[str, Server]:
         for name in NAMES:
             binaries.ensure(_PROGRAMS.get(name, name), say)
         known = _read(folder)
-        servers: dict[str, Server] = {}
-        try:
-            with ThreadPoolExecutor(len(NAMES), thread_name_prefix="sandbox") as pool:
-                futures = {n: pool.submit(_bring_up, n, folder / n, known.get(n), say) for n in NAMES}
-            for name, future in futures.items():
-                servers[name] = future.result()
-        finally:
-            started = {n: f.result() for n, f in futures.items() if f.exception() is None}
-            _write(folder, {**known, **started})
-        return servers
+        with ThreadPoolExecutor(len(NAMES), thread_name_prefix="sandbox") as pool:
+            futures = {n: pool.submit(_bring_up, n, folder / n, known.get(n), say) for n in NAMES}
+        return {name: future.result() for name, future in futures.items()}
 
 
 def down(folder: Path) -> list[str]:
     """Stop exactly the processes that `up` started and that still run; returns their names."""
     folder = folder.absolute()
-    if not (folder / STATE).exists():
+    if not _read(folder):
         return []
     with _locked(folder):
         servers = _read(folder)
@@ -125,26 +116,8 @@ def _look(server: Server) -> dict[str, object]:
 
 
 def _read(folder: Path) -> dict[str, Server]:
-    try:
-        data = json.loads((folder / STATE).read_text())
-        return {name: Server.from_json(facts) for name, facts in data.items()}
-    except FileNotFoundError:
-        return {}
-    except OSError as exc:
-        raise file_error(str(folder / STATE), exc, "name the folder of a sandbox with --dir") from exc
-    except (ValueError, TypeError, LookupError, AttributeError, AssertionError) as exc:
-        raise SettingsError(
-            str(folder / STATE),
-            "it is no state file of a sandbox, or is damaged",
-            "end the servers that still run from there by hand, remove the folder and begin anew",
-        ) from exc
-
-
-def _write(folder: Path, servers: Mapping[str, Server]) -> None:
-    partial = folder / f".{STATE}.partial"
-    partial.touch(mode=0o600)
-    partial.write_text(json.dumps({name: server.to_json() for name, server in servers.items()}, indent=2))
-    partial.replace(folder / STATE)
+    found = {name: read_server(folder / name) for name in NAMES}
+    return {name: server for name, server in found.items() if server is not None}
 
 
 @contextmanager

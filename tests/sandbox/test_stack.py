@@ -18,7 +18,7 @@ import pytest
 from canswarm_tui.engine.errors import SettingsError
 from canswarm_tui.engine.settings_file import env_name, known_keys
 from canswarm_tui.sandbox import process, stack
-from canswarm_tui.sandbox.servers import NAMES, Server
+from canswarm_tui.sandbox.servers import NAMES, STATE, Server, read_server
 
 pytestmark = pytest.mark.xdist_group("stack")
 
@@ -73,9 +73,9 @@ def test_a_pid_that_belongs_to_somebody_else_by_now_is_not_touched(folder: Path)
     servers = stack.up(folder)
     process.stop(servers["nats"].running)
     stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    state = json.loads((folder / stack.STATE).read_text())
-    state["nats"]["running"]["pid"] = stranger.pid
-    (folder / stack.STATE).write_text(json.dumps(state))
+    state = json.loads((folder / "nats" / STATE).read_text())
+    state["running"]["pid"] = stranger.pid
+    (folder / "nats" / STATE).write_text(json.dumps(state))
     try:
         assert not stack.status(folder)["nats"]["running"]
         assert stack.up(folder)["nats"].running.pid != stranger.pid
@@ -83,6 +83,20 @@ def test_a_pid_that_belongs_to_somebody_else_by_now_is_not_touched(folder: Path)
     finally:
         stranger.kill()
         stranger.wait()
+
+
+def test_what_an_up_that_was_killed_had_started_is_known_to_the_next(folder: Path) -> None:
+    stack.down(folder)
+    before = {name: read_server(folder / name) for name in NAMES}
+    killed = subprocess.Popen([sys.executable, "-m", "canswarm_tui", "sandbox", "up", "--dir", str(folder)])
+    while read_server(folder / "etcd") == before["etcd"]:
+        assert killed.poll() is None
+    killed.kill()
+    killed.wait()
+    started = read_server(folder / "etcd")
+    assert started is not None
+    assert process.is_alive(started.running)
+    assert stack.up(folder)["etcd"].running.pid == started.running.pid
 
 
 def test_the_exports_are_settings_that_exist_and_secrets_are_readable_by_the_owner_only(folder: Path) -> None:
@@ -94,7 +108,7 @@ def test_the_exports_are_settings_that_exist_and_secrets_are_readable_by_the_own
     text = stack.exports(stack.environment(folder)) + '\nprintf %s "$CANSWARM_S3__SECRET_KEY"'
     shown = subprocess.run([shell, "-c", text], capture_output=True, text=True, check=True).stdout
     assert shown == stack.environment(folder)["CANSWARM_S3__SECRET_KEY"]
-    assert (folder / stack.STATE).stat().st_mode & 0o077 == 0
+    assert (folder / "minio" / STATE).stat().st_mode & 0o077 == 0
     commands = [Path(f"/proc/{s.running.pid}/cmdline").read_bytes() for s in stack.up(folder).values()]
     assert all(shown.encode() not in command for command in commands)
 
