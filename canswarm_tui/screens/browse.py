@@ -48,6 +48,9 @@ class BrowseScreen(SwarmScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "Open", id="open-entry", key_display="⏎", tooltip="all about this entry"),
         Binding("s", "search", "Search", id="search-list", tooltip="only what begins with these letters"),
+        Binding(
+            "l", "look_up", "Look up", id="look-up", tooltip="one entry by its whole key, also one that isn't listed"
+        ),
         Binding("n", "next", "Next", id="next-entries", tooltip="the next page"),
         Binding("b", "previous", "Before", id="entries-before", tooltip="the page before"),
         Binding("t", "turn", "Other list", id="other-list", tooltip="the next list of this backend"),
@@ -65,12 +68,14 @@ class BrowseScreen(SwarmScreen):
     def compose(self) -> ComposeResult:
         yield Static(id="head", markup=False)
         yield Input(id="search", placeholder="begins with …, then Enter; empty shows all", compact=True)
+        yield Input(id="key", placeholder="the whole key, then Enter", compact=True)
         yield DataTable(id="entries", cursor_type="row")
         yield Static(id="said", markup=False)
         yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
-        self.query_one("#search").display = False
+        for one in self.query(Input):
+            one.display = False
         self._table().focus()
         self._read()
 
@@ -112,9 +117,12 @@ class BrowseScreen(SwarmScreen):
         self.redraw()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        self._reading = _Reading(prefix=event.value)
-        self._leave_search()
-        self._read()
+        self._leave_input()
+        if event.input.id == "search":
+            self._reading = _Reading(prefix=event.value)
+            self._read()
+        elif event.value:
+            self._open(event.value)
 
     def on_data_table_row_selected(self) -> None:
         self.action_open()
@@ -122,17 +130,18 @@ class BrowseScreen(SwarmScreen):
     def action_open(self) -> None:
         key = self._chosen()
         if key is not None:
-            self._ask(lambda: self._list.open(key), key)
+            self._open(key)
 
     def action_search(self) -> None:
-        search = self.query_one("#search", Input)
-        search.display = True
-        search.focus()
+        self._show_input("#search")
+
+    def action_look_up(self) -> None:
+        self._show_input("#key")
 
     def action_back(self) -> None:
-        """Out of the search first, then out of the list."""
-        if self.query_one("#search", Input).has_focus:
-            self._leave_search()
+        """Out of an input first, then out of the list."""
+        if any(one.has_focus for one in self.query(Input)):
+            self._leave_input()
         else:
             super().action_back()
 
@@ -193,8 +202,18 @@ class BrowseScreen(SwarmScreen):
         page, row = self._reading.page, self._table().cursor_row
         return page.entries[row].key if page is not None and 0 <= row < len(page.entries) else None
 
-    def _leave_search(self) -> None:
-        self.query_one("#search", Input).display = False
+    def _open(self, key: str) -> None:
+        listed = self._list
+        self._ask(lambda: listed.open(key), key)
+
+    def _show_input(self, which: str) -> None:
+        box = self.query_one(which, Input)
+        box.display = True
+        box.focus()
+
+    def _leave_input(self) -> None:
+        for one in self.query(Input):
+            one.display = False
         self._table().focus()
 
     def _table(self) -> DataTable[str | Text]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import ClassVar, cast
 
 from rich.text import Text
@@ -13,8 +14,10 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.message import Message
 from textual.widgets import DataTable, Footer, Static
 
-from canswarm_tui.engine.health.facts import Browsable, Look
+from canswarm_tui.engine.errors import EngineError
+from canswarm_tui.engine.health.facts import Browsable, Look, Section
 from canswarm_tui.engine.health.registry import BROWSABLES, LOOKS
+from canswarm_tui.engine.health.streams import STREAMS, Stream
 from canswarm_tui.engine.settings import Settings
 from canswarm_tui.engine.text import shown
 from canswarm_tui.screens.base import SwarmScreen
@@ -33,6 +36,14 @@ class Looked(Message):
         self.look = look
 
 
+class Merged(Message):
+    """A merge was tried: what it told, or why it failed."""
+
+    def __init__(self, found: tuple[Section, ...] | EngineError) -> None:
+        super().__init__()
+        self.found = found
+
+
 class DiagnosticsScreen(SwarmScreen):
     """A row for each backend; beside it all that the one under the cursor told. A slow one holds up nothing."""
 
@@ -40,13 +51,20 @@ class DiagnosticsScreen(SwarmScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "browse", "Lists", id="browse-backend", key_display="⏎", priority=True,
                 tooltip="page through what it holds: keys, pins, objects"),
-        Binding("g", "guided", "Guided checks", id="guided-checks",
+        Binding("g", "guided", "Guided", id="guided-checks",
                 tooltip="symptom, what was looked at, verdict, what to do, and the same in a shell"),
+        Binding("l", "stream('etcd')", "Live", id="live-decisions",
+                tooltip="etcd: decisions as they are created, changed and deleted"),
+        Binding("v", "stream('ipfs')", "Verify", id="verify-repo",
+                tooltip="IPFS: the node reads and hashes every block, with progress"),
+        Binding("m", "merge", "Merge", id="verify-merge",
+                tooltip="Automerge: fork, merge and sync with a peer's document, in memory"),
         Binding("r", "look", "Look again", id="look-again", tooltip="look at every backend now"),
         Binding("w", "watch", "Watch", id="watch-backends", tooltip="look again every two seconds, or no more"),
         Binding("c", "copy", "Copy", id="copy-look", tooltip="what this one told, to the clipboard and into a file"),
     ]  # fmt: skip
 
+    streams: ClassVar[dict[str, Stream]] = dict(STREAMS)
     looks: ClassVar[dict[str, Callable[[Settings], Look]]] = dict(LOOKS)
     lists: ClassVar[dict[str, tuple[Callable[[Settings], Browsable], ...]]] = dict(BROWSABLES)
 
@@ -96,6 +114,15 @@ class DiagnosticsScreen(SwarmScreen):
     def on_data_table_row_highlighted(self) -> None:
         self.query_one("#facts", VerticalScroll).scroll_home(animate=False)
         self._show()
+        self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The footer shows what the backend under the cursor has."""
+        if not self.is_mounted:
+            return True
+        if action == "stream":
+            return parameters == (self._chosen(),)
+        return self._chosen() == "automerge" if action == "merge" else True
 
     def on_data_table_row_selected(self) -> None:
         self.action_browse()
@@ -104,6 +131,29 @@ class DiagnosticsScreen(SwarmScreen):
         self._looking.discard(message.look.name)
         self._seen[message.look.name] = message.look
         self.redraw()
+
+    def on_merged(self, message: Merged) -> None:
+        from canswarm_tui.screens.entry import EntryScreen
+
+        if isinstance(message.found, EngineError):
+            self.swarm.tell(str(message.found), severity="error")
+        else:
+            self.app.push_screen(EntryScreen("merge with a peer's document", message.found))
+
+    def action_stream(self, name: str) -> None:
+        from canswarm_tui.screens.live import LiveScreen
+
+        self.app.push_screen(LiveScreen(self.streams[name]))
+
+    def action_merge(self) -> None:
+        from canswarm_tui.screens.peer import PeerScreen
+
+        def answered(path: str | None) -> None:
+            if path:
+                self.swarm.tell("merging in memory…")
+                threading.Thread(target=self._merge, args=(Path(path).expanduser(),), name="merge", daemon=True).start()
+
+        self.app.push_screen(PeerScreen(), answered)
 
     def action_look(self) -> None:
         """Each backend in a thread of its own; one that is still being looked at isn't asked twice."""
@@ -137,6 +187,15 @@ class DiagnosticsScreen(SwarmScreen):
 
     def _look(self, look: Callable[[Settings], Look]) -> None:
         self.post_message(Looked(look(self.swarm.settings)))
+
+    def _merge(self, peer: Path) -> None:
+        from canswarm_tui.engine.health.automerge import verify_merge
+
+        try:
+            found: tuple[Section, ...] | EngineError = verify_merge(self.swarm.settings, peer)
+        except EngineError as exc:
+            found = exc
+        self.post_message(Merged(found))
 
     def _again(self) -> None:
         if self._watches and self.is_current:

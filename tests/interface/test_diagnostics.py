@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,14 @@ from textual.widgets import DataTable, Input, Static
 from canswarm_tui.app import SwarmApp
 from canswarm_tui.engine.errors import Unreachable
 from canswarm_tui.engine.health.facts import Condition, Look, Section
-from canswarm_tui.engine.settings import EtcdSettings, Settings, SiteSettings
+from canswarm_tui.engine.settings import EtcdSettings, IpfsSettings, Settings, SiteSettings
+from canswarm_tui.engine.v2.etcd_client import EtcdClient
+from canswarm_tui.engine.v2.etcd_stubs import rpc
 from canswarm_tui.screens.browse import PAGE, BrowseScreen
 from canswarm_tui.screens.checklist import ChecklistScreen
 from canswarm_tui.screens.diagnostics import DiagnosticsScreen
 from canswarm_tui.screens.entry import EntryScreen
+from tests.engine.health.test_automerge import HISTORY, site_with
 from tests.interface.fakes import HOSTILE, make_app
 from tests.interface.looks import Numbers, answers, down, looks, refuses
 
@@ -145,6 +149,92 @@ async def test_an_entry_opens_whole_is_copied_and_an_error_says_what_to_do(
         assert not app.screen.query_one("#search", Input).display
         await pilot.press("escape")
         assert isinstance(app.screen, DiagnosticsScreen)
+
+
+async def test_one_entry_is_looked_up_by_its_key_though_no_list_shows_it(
+    tmp_path: Path, use: Callable[..., None]
+) -> None:
+    app, _ = make_app(tmp_path)
+    use(looks(), Numbers(5))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("d", "enter")
+        await until(pilot, lambda: app.screen.query(DataTable).first().row_count == 5)
+        await pilot.press("l", *"bafk-1", "enter")
+        await until(pilot, lambda: isinstance(app.screen, EntryScreen))
+        assert "bafk-1" in text_of(app, "#told")
+        await pilot.press("escape", "l", "escape")
+        assert not any(field.display for field in app.screen.query(Input))
+        await pilot.press("escape")
+        assert isinstance(app.screen, DiagnosticsScreen)
+
+
+async def test_changes_of_decisions_are_shown_as_they_happen_and_leaving_ends_the_watch(
+    tmp_path: Path, etcd_endpoint: str, use: Callable[..., None]
+) -> None:
+    app, _ = make_app(tmp_path)
+    etcd = EtcdSettings(endpoints=(etcd_endpoint,), prefix=f"/test{tmp_path}/")
+    app.settings = Settings(site=app.settings.site, etcd=etcd, state_dir=tmp_path / "state")
+    use(looks())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("d")
+        assert not {"live-decisions", "verify-repo", "verify-merge"} & offered(app)
+        await pilot.press("down", "down")
+        assert {"live-decisions", "verify-repo", "verify-merge"} & offered(app) == {"live-decisions"}
+        await pilot.press("l")
+        await until(pilot, lambda: "nothing has changed yet" in text_of(app, "#status"))
+        with closing(EtcdClient(etcd)) as client:
+            for n in range(100):
+                client.write("Put", rpc.PutRequest(key=f"{etcd.prefix}[red]{n}".encode(), value=b"\x1b[31m"))
+                await pilot.pause(0.05)
+                if "[red]" in text_of(app, "#told"):
+                    break
+        assert "created [red]" in text_of(app, "#told")
+        assert "\x1b" not in text_of(app, "#told")
+        await pilot.press("c", "escape")
+        assert "created [red]" in (app.place.folder / "live.txt").read_text()
+        assert isinstance(app.screen, DiagnosticsScreen)
+        await until(pilot, lambda: "live" not in {thread.name for thread in threading.enumerate()})
+
+
+async def test_the_repo_is_verified_with_progress_and_a_node_that_is_away_is_told(
+    tmp_path: Path, ipfs_api: str, use: Callable[..., None]
+) -> None:
+    app, _ = make_app(tmp_path)
+    app.settings = app.settings.model_copy(update={"ipfs": IpfsSettings(api=ipfs_api)})
+    use(looks())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("d", *["down"] * 4, "v")
+        await until(pilot, lambda: "every block has been read" in text_of(app, "#status"))
+        assert "blocks read and hashed, 0 wrong" in text_of(app, "#status")
+        await pilot.press("escape")
+        app.settings = app.settings.model_copy(update={"ipfs": IpfsSettings(api="http://127.0.0.1:1")})
+        await pilot.press("v")
+        await until(pilot, lambda: "it has stopped" in text_of(app, "#status"))
+        assert "no connection" in text_of(app, "#status")
+
+
+async def test_a_merge_with_a_peers_file_is_proved_and_a_file_that_is_none_is_told(
+    tmp_path: Path, use: Callable[..., None]
+) -> None:
+    app, _ = make_app(tmp_path)
+    held = site_with(tmp_path / "held", HISTORY)
+    app.settings = app.settings.model_copy(update={"site": held.site})
+    use(looks())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("d", *["down"] * 6, "m", *str(held.site.plan_document), "enter")
+        await until(pilot, lambda: isinstance(app.screen, EntryScreen))
+        assert "both have the same heads" in text_of(app, "#told")
+        await pilot.press("escape", "m", "escape", "m", *"/nowhere.bin", "enter")
+        await until(pilot, lambda: any("there is no such document" in said for said in notices(app)))
+
+
+def offered(app: SwarmApp) -> set[str]:
+    """Names of the keys that the footer shows."""
+    return {key.binding.id or "" for key in app.screen.active_bindings.values() if key.enabled}
+
+
+def notices(app: SwarmApp) -> list[str]:
+    return [notice.message for notice in app._notifications]
 
 
 async def test_an_answer_for_a_list_that_was_left_is_thrown_away(tmp_path: Path, use: Callable[..., None]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,10 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from canswarm_tui.engine.health.facts import CheckVerdict
+from canswarm_tui.engine.health.streams import Heard, Stream
+from canswarm_tui.engine.settings import Settings
+from canswarm_tui.engine.stop import StopSignal
+from canswarm_tui.screens import live
 from canswarm_tui.screens.diagnostics import DiagnosticsScreen
 from canswarm_tui.screens.guided import GuidedScreen
 from tests.interface.fakes import make_app
@@ -67,6 +71,29 @@ def test_guided_checks(
 
     async def opened(pilot: Pilot[int]) -> None:
         for key in ("d", "g", *keys):
+            await pilot.press(key)
+            await pilot.pause(0.3)
+
+    assert snap_compare(app, terminal_size=size, run_before=opened)
+
+
+def test_what_a_server_tells_live(
+    snap_compare: Callable[..., bool], tmp_path: Path, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "clock", lambda: "12:00:00")
+
+    def changes(_settings: Settings, stop: StopSignal) -> Iterator[Heard]:
+        for n in range(1, 6):
+            what = "created" if n % 2 else "changed"
+            yield Heard(f"{n} changes", f'{what} need-{n:04d}  revision {71200 + n}  {{"need_id": "need-{n:04d}"}}')
+        stop.wait(10)
+
+    stream = Stream("decisions in etcd, live", "nothing has changed yet", "the watch has ended", changes)
+    monkeypatch.setattr(DiagnosticsScreen, "streams", {"etcd": stream})
+    app, _ = make_app(tmp_path)
+
+    async def opened(pilot: Pilot[int]) -> None:
+        for key in ("d", "down", "down", "l"):
             await pilot.press(key)
             await pilot.pause(0.3)
 

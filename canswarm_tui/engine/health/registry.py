@@ -14,8 +14,9 @@ from canswarm_tui.engine.settings import Settings
 
 _NAMES = ("redis", "nats", "etcd", "minio", "ipfs", "opa", "automerge", "wasm")
 _LISTS = {
-    "redis": ("Decisions",), "etcd": ("DecisionKeys",), "minio": ("Objects",),
-    "ipfs": ("RecursivePins", "DirectPins", "IndirectPins"),
+    "redis": ("redis.Decisions",), "etcd": ("etcd.DecisionKeys",), "minio": ("minio.Objects",),
+    "ipfs": ("ipfs.RecursivePins", "ipfs.DirectPins", "ipfs.IndirectPins"),
+    "automerge": ("automerge_lists.Tasks", "automerge_lists.Threads"),
 }  # fmt: skip
 
 
@@ -24,8 +25,9 @@ def _look(name: str, settings: Settings) -> Look:
     return look(settings)
 
 
-def _browse(name: str, kind: str, settings: Settings) -> Browsable:
-    make: Callable[[Settings], Browsable] = getattr(import_module(f"{__package__}.{name}"), kind)
+def _browse(where: str, settings: Settings) -> Browsable:
+    module, _, kind = where.partition(".")
+    make: Callable[[Settings], Browsable] = getattr(import_module(f"{__package__}.{module}"), kind)
     return make(settings)
 
 
@@ -54,6 +56,6 @@ LOOKS: Mapping[str, Callable[[Settings], Look]] = {
 }
 """A look never raises `EngineError`: it becomes the look's condition."""
 BROWSABLES: Mapping[str, tuple[Callable[[Settings], Browsable], ...]] = {
-    name: tuple(partial(_browse, name, kind) for kind in kinds) for name, kinds in _LISTS.items()
+    name: tuple(partial(_browse, where) for where in lists) for name, lists in _LISTS.items()
 }
 """What can be paged through; making one connects to nothing."""

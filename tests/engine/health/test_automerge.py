@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from canswarm_tui.engine.errors import EngineError, WrongAnswer
 from canswarm_tui.engine.health.automerge import look, task_history, thread_ops, verify_merge
+from canswarm_tui.engine.health.automerge_lists import Tasks, Threads
 from canswarm_tui.engine.health.facts import Condition, Section
 from canswarm_tui.engine.settings import Settings, SiteSettings
 from canswarm_tui.engine.v2.plan_document.rows import Row
@@ -116,3 +117,22 @@ def test_a_peer_that_is_no_document_is_named(tmp_path: Path) -> None:
     (tmp_path / "junk.bin").write_bytes(b"junk")
     with pytest.raises(EngineError, match="junk"):
         verify_merge(held, tmp_path / "junk.bin")
+
+
+@pytest.mark.parametrize("partitions", [0, 3])
+def test_tasks_and_threads_are_paged_searched_and_opened(tmp_path: Path, partitions: int) -> None:
+    rows = [op(n, "ADD_TASK", f"t{n:02d}", n, type="build") for n in range(1, 8)]
+    held = site_with(tmp_path, rows, partitions)
+    tasks, seen, after = Tasks(held), list[str](), None
+    while True:
+        page = tasks.page(after=after, limit=3)
+        assert page.total == 7
+        seen += [entry.key for entry in page.entries]
+        if (after := page.after) is None:
+            break
+    assert seen == [f"t{n:02d}" for n in range(1, 8)]
+    assert [entry.key for entry in tasks.page(prefix="t03").entries] == ["t03"]
+    assert facts(tasks.open("t03")[0])["in the view"] == "DRAFT, lamport 3"
+    threads = Threads(held).page()
+    assert sum(int(entry.cells[0]) for entry in threads.entries) == 7
+    assert facts(Threads(held).open(threads.entries[0].key)[0])["ops"] == int(threads.entries[0].cells[0])
