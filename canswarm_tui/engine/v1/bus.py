@@ -16,6 +16,7 @@ from nats.js.errors import NotFoundError
 
 from canswarm_tui.engine.errors import Refused, SettingsError, Unreachable
 from canswarm_tui.engine.settings import SiteSettings, reveal
+from canswarm_tui.engine.v1.nats_creds import read_credentials
 
 T = TypeVar("T")
 TIMEOUT_S = 5
@@ -135,8 +136,8 @@ async def _connect(site: SiteSettings) -> Client:
     if site.nats_token is not None:
         options["token"] = reveal(site.nats_token)
     if site.nats_creds is not None:
-        _readable("nats_creds", site.nats_creds)
-        options["user_credentials"] = str(site.nats_creds)
+        credentials = read_credentials(site.nats_creds)
+        options |= {"user_jwt_cb": credentials.user_jwt, "signature_cb": credentials.sign}
     if site.nats_url.startswith("tls://") or site.nats_ca is not None:
         options["tls"] = _tls(site)
 
@@ -144,6 +145,7 @@ async def _connect(site: SiteSettings) -> Client:
         """The error comes back from connect as well."""
 
     client = Client()
+    client._auth_configured = site.nats_creds is not None  # connect() sets it, but for these callbacks forgets to
     try:
         await client.connect(site.nats_url, error_cb=quiet, **options)
     except BaseException:

@@ -22,6 +22,7 @@ from canswarm_tui.sandbox import process
 from canswarm_tui.sandbox.binaries import ensure
 from canswarm_tui.sandbox.process import free_port
 from tests.certificates import certificate
+from tests.nats_accounts import accounts
 
 SECRET = "hunter2-of-the-bus"
 
@@ -186,6 +187,24 @@ def test_nats_lets_a_client_certificate_and_a_token_in(tls: tuple[Path, Path], t
         assert bus_facts(site).version
     with running_nats(tmp_path / "token", f'authorization {{ token: "{SECRET}" }}') as port:
         assert bus_facts(SiteSettings(nats_url=f"nats://127.0.0.1:{port}", nats_token=SecretStr(SECRET))).version
+
+
+def test_nats_lets_a_credentials_file_in_and_none_that_is_anothers_or_damaged(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    lines, creds = accounts(tmp_path)
+    _, others = accounts(tmp_path / "other")
+    with running_nats(tmp_path / "nats", *lines) as port:
+        site = SiteSettings(nats_url=f"nats://127.0.0.1:{port}", nats_creds=creds)
+        assert bus_facts(site).jetstream
+        with pytest.raises(Refused, match=r"site\.nats_creds"):
+            bus_facts(site.model_copy(update={"nats_creds": others}))
+        with pytest.raises(Refused, match=r"site\.nats_creds"):
+            bus_facts(site.model_copy(update={"nats_creds": None}))
+    text = creds.read_text()
+    for damaged in ("", text.replace("-----BEGIN USER", "-----BEGIN"), text.replace("SU", "SA"), text.lower(), "é"):
+        creds.write_text(damaged)
+        with pytest.raises(SettingsError, match=r"site\.nats_creds.*holds no JWT"):
+            bus_facts(site)
 
 
 @pytest.mark.parametrize(
