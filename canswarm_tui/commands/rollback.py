@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from canswarm_tui.commands.face import Face, common, stop_on_signals
 from canswarm_tui.commands.narrator import Narrator
-from canswarm_tui.engine.errors import Blocked, SettingsError
+from canswarm_tui.engine.errors import Blocked, ExitCode, SettingsError
+from canswarm_tui.engine.readiness import readiness
 from canswarm_tui.engine.rollback import Rollback, Undo, described, with_redis
 from canswarm_tui.engine.stop import StopSignal
-from canswarm_tui.engine.text import shown
+from canswarm_tui.engine.text import duration_text, shown
 
 
 @click.command()
 @click.option("--from-backup", "backup", metavar="DIR", help="the backup's folder; default: the newest of this run")
 @click.option("--into", metavar="DIR", help="restore there instead of in place; nothing else is touched")
 @click.option("--redis-url", metavar="URL", help="with --into: also restore the keys into this Redis database")
+@click.option("--plan", is_flag=True, help="only say what it would do now and how long that took here; changes nothing")
 @click.option("--yes", is_flag=True, help="don't ask for the site's name")
 @common
-def rollback(face: Face, backup: str | None, into: str | None, redis_url: str | None, yes: bool) -> int:
+def rollback(face: Face, backup: str | None, into: str | None, redis_url: str | None, plan: bool, yes: bool) -> int:
     """Bring v1's state back from a backup, remove what this run created in the targets, and prove both."""
     if redis_url is not None and into is None:
         raise SettingsError(
             "--redis-url", "it goes with --into only", "leave it out: in place, the site's own Redis is used"
         )
+    if plan:
+        return _tell_plan(face)
     narrator = Narrator()
     work = Rollback(face.settings, narrator, StopSignal())
     stop_on_signals(work.stop)
@@ -51,6 +56,24 @@ def rollback(face: Face, backup: str | None, into: str | None, redis_url: str | 
     for unlike in differences[:100]:
         face.write(f"  {shown(unlike.name)}: {shown(unlike.happened)}")
     return face.answer(done.exit_code, described(done))
+
+
+def _tell_plan(face: Face) -> int:
+    ready = readiness(face.settings)
+    face.write(f"backup: {ready.newest or 'none of this run'}")
+    face.write(f"restore proved: {ready.proved_at or 'not yet'}")
+    for step in ready.plan:
+        count = "" if step.count is None else f", {step.count:,} records"
+        time = "unknown" if step.seconds is None else f"about {duration_text(step.seconds)}, as the last {step.basis}"
+        face.write(f"{step.what}{count}: {time}")
+    facts = {
+        "backup": None if ready.newest is None else str(ready.newest),
+        "proved_at": None if ready.proved_at is None else ready.proved_at.isoformat(),
+        "plan": [asdict(step) for step in ready.plan],
+        "known_s": ready.known_s,
+        "steps_of_unknown_time": ready.unknown,
+    }
+    return face.answer(ExitCode.DONE, facts)
 
 
 def _told(undo: Undo) -> str:

@@ -7,6 +7,7 @@ let itself be cleared does not keep v1 from coming back: it is told, and that st
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from canswarm_tui.engine.backup.places import Places
 from canswarm_tui.engine.backup.restore import restore
 from canswarm_tui.engine.backup.verify import verify_backup
 from canswarm_tui.engine.checklist import STEPS, StepInfo
+from canswarm_tui.engine.durations import COMPARE, MAKE, READ_BACK, RESTORE, Took, remember, took_since
 from canswarm_tui.engine.errors import Blocked, EngineError, ExitCode, SiteUnreadable, Stopped
 from canswarm_tui.engine.events import Emit, Said, StepProgressed
 from canswarm_tui.engine.journal import Journal, Json, StepState, has_run
@@ -103,19 +105,23 @@ class Rollback:
         root = self.settings.site.require_root()
         _require_same_site(folder, root)
         self._require_quiet()
+        size, began = Manifest.read(folder).size_bytes, time.monotonic()
         self._require_whole(folder)
+        taken = {READ_BACK: took_since(began, size)}
         place = place_of(self.settings)
         with disk_errors(root):
             self.settings.site.plan_db.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with Runner(self.settings, self.emit, self.stop).undoing() as (journal, undo_step):
-            before = self._stand()
+            before, began = self._stand(), time.monotonic()
             aside = self._set_aside(place)
+            taken[MAKE] = took_since(began, Manifest.read(aside).size_bytes)
             undos = self._undo_all(journal, undo_step)
             self._require_quiet()
             if self._stand() != before:
                 raise Blocked(str(root), "v1 has written to it since it was set aside", "stop v1, then roll back again")
-            done = RolledBack(folder, root, aside, self._put_back(folder), undos)
+            done = RolledBack(folder, root, aside, self._put_back(folder, size, taken), undos)
             _record(journal, done)
+            remember(journal.step(NAME), taken)
         return done
 
     def _require_whole(self, folder: Path) -> None:
@@ -166,13 +172,17 @@ class Rollback:
                 undos.append(Undo(info.name, error=exc))
         return tuple(undos)
 
-    def _put_back(self, folder: Path) -> RestoreProof:
+    def _put_back(self, folder: Path, size_bytes: int, taken: dict[str, Took]) -> RestoreProof:
         site = self.settings.site
         places = Places.of(site)
         redis = site if Manifest.read(folder).redis else None
         self._say(f"restoring {folder} into {site.require_root()}")
+        began = time.monotonic()
         restore(folder, places, redis, replace=True, exact=True, stop=self.stop.check, tell=self._tell)
-        return compare_restored(folder, places, redis, stop=self.stop.check, tell=self._tell)
+        taken[RESTORE], began = took_since(began, size_bytes), time.monotonic()
+        proof = compare_restored(folder, places, redis, stop=self.stop.check, tell=self._tell)
+        taken[COMPARE] = took_since(began, size_bytes)
+        return proof
 
     def _tell(self, at: Advance) -> None:
         progress = Progress(at.doing, at.files, at.total_files or None, at.size_bytes, at.total_bytes or None)

@@ -189,7 +189,8 @@ class Runner:
         ctx.journal.sweep_out(ctx.verb, ctx.sweep)
         if ctx.verb in (Verb.RUN, Verb.VERIFY, Verb.UNDO):
             ctx.journal.set_state(state, outcome=outcome, verdict=verdict)
-        ctx.journal.note(ctx.verb, "ended", {"state": state.value})
+        moved = outcome.created + outcome.removed if outcome is not None else 0
+        ctx.journal.note(ctx.verb, "ended", {"state": state.value, "moved": moved})
         self.emit(StepEnded(ctx.step, ctx.verb, state, outcome, verdict))
 
     def _require_needs(self, journal: Journal, info: StepInfo) -> None:

@@ -1,71 +1,114 @@
-"""Rollback readiness: the backups and until when they are kept, what a rollback would do now, and its start."""
+"""Rollback readiness: backups and their dates, the restore proof, what a rollback would do now, and its start."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
+from textual.message import Message
 from textual.widgets import Footer, Static
 
-from canswarm_tui.engine.backup.retention import Kept, list_backups
-from canswarm_tui.engine.checklist import STEPS
 from canswarm_tui.engine.errors import EngineError, ExitCode
 from canswarm_tui.engine.events import Said
-from canswarm_tui.engine.journal import has_run
+from canswarm_tui.engine.readiness import Readiness, readiness
 from canswarm_tui.engine.rollback import NAME, Rollback, described
 from canswarm_tui.engine.runner import Runner, RunResult
-from canswarm_tui.engine.text import bytes_text, duration_text, shown
+from canswarm_tui.engine.settings import Settings
+from canswarm_tui.engine.text import shown
 from canswarm_tui.model import RunModel
 from canswarm_tui.screens.base import SwarmScreen
 from canswarm_tui.screens.confirm import ConfirmScreen
-from canswarm_tui.theme import style_of
 from canswarm_tui.widgets.live import live_text
+from canswarm_tui.widgets.way_back import backups_text, plan_text, proof_text
 
-LISTED = 20
+IDLE = "Nothing runs. x rolls back after asking for the name, v proves the restore."
+
+
+def now_utc() -> datetime:
+    """The moment that ages and countdowns are told for."""
+    return datetime.now(UTC)
+
+
+class ReadinessRead(Message):
+    """The reading has arrived; `trouble` says why not where there is none."""
+
+    def __init__(self, ready: Readiness | None, trouble: str) -> None:
+        super().__init__()
+        self.ready, self.trouble = ready, trouble
 
 
 class RollbackScreen(SwarmScreen):
-    """`x` starts the rollback to the newest backup of this run, after the site's name was typed."""
+    """`x` starts the rollback to the newest backup of this run, after the site's name was typed; `v` rehearses it."""
 
     CSS_PATH = "rollback.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("x", "roll_back", "Roll back", id="roll-back", tooltip="v1's state back, what is ours removed"),
+        Binding("v", "prove", "Prove restore", id="prove-restore",
+                tooltip="read the backup back, restore it into a scratch folder and compare; the site is not touched"),
+        Binding("l", "log", "Log", id="rollback-log", tooltip="what the engine has done"),
         Binding("s", "stop", "Stop", id="stop-rollback", tooltip="stop at a safe point; it can be started again"),
-    ]
+    ]  # fmt: skip
 
     def __init__(self) -> None:
         super().__init__()
-        self._backups: list[Kept] = []
+        self._ready: Readiness | None = None
         self._trouble = ""
+        self._known: object = None
+        self._offered: object = None
 
     def compose(self) -> ComposeResult:
         yield Static("Rollback readiness", id="head", markup=False)
         with VerticalScroll(id="facts"):
-            yield Static(id="backups", markup=False)
+            yield Static("reading…", id="backups", markup=False)
+            yield Static(id="proof", markup=False)
             yield Static(id="would", markup=False)
             yield Static(id="said", markup=False)
         yield Static(id="live", markup=False)
         yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
-        self._read()
         self.redraw()
         self.query_one("#facts").focus()
 
     def redraw(self) -> None:
         model, theme = self.swarm.model, self.app.theme
-        title = f"Rollback readiness   site {shown(model.site, 40)}{self.swarm.watching}"
-        self.put("#head", title)
-        backups = Text(shown(self._trouble)) if self._trouble else backups_text(self._backups, datetime.now(UTC), theme)
-        self.put("#backups", backups)
-        self.put("#would", would_text(model, theme))
+        if model.records != self._known:
+            self._known = dict(model.records)
+            self._read()
+        self.put("#head", f"Rollback readiness   site {shown(model.site, 40)}{self.swarm.watching}")
+        now = now_utc()
+        if self._ready is not None:
+            self.put("#backups", backups_text(self._ready, now, theme))
+            self.put("#proof", proof_text(self._ready, now, theme))
+            self.put("#would", plan_text(self._ready, theme))
+        if self._trouble:
+            self.put("#backups", Text(shown(self._trouble)))
         self.put("#said", _last_words(model))
-        nothing = "Nothing runs. x rolls back to the newest backup of this run; it asks for the site's name."
-        self.put("#live", live_text(model) if model.running is not None else nothing)
+        self.put("#live", live_text(model) if model.running is not None else IDLE)
+        self._offer()
+
+    def _offer(self) -> None:
+        offered = (self.swarm.model.running is None, self._ready is not None and self._ready.newest is not None)
+        if offered != self._offered:
+            self._offered = offered
+            self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's
+        """The footer shows what can be done now."""
+        is_idle = self.swarm.model.running is None
+        if action == "stop":
+            return not is_idle
+        if action == "prove":
+            return is_idle and self._ready is not None and self._ready.newest is not None
+        return is_idle or action != "roll_back"
+
+    def on_readiness_read(self, message: ReadinessRead) -> None:
+        self._ready, self._trouble = message.ready, message.trouble
+        self.redraw()
 
     def action_roll_back(self) -> None:
         site = self.swarm.model.site
@@ -77,15 +120,26 @@ class RollbackScreen(SwarmScreen):
 
         self.app.push_screen(ConfirmScreen(question, site), start)
 
+    def action_prove(self) -> None:
+        self.swarm.begin(lambda runner: runner.verify(["backup"]))
+
+    def action_log(self) -> None:
+        from canswarm_tui.screens.log import LogScreen
+
+        self.app.push_screen(LogScreen())
+
     def action_stop(self) -> None:
         self.swarm.ask_to_stop()
 
     def _read(self) -> None:
         settings = self.swarm.settings
+        self.run_worker(lambda: self._post(settings), thread=True, exclusive=True, group="readiness")
+
+    def _post(self, settings: Settings) -> None:
         try:
-            self._backups = list_backups(settings.backup_folder, settings.site.require_root())
+            self.post_message(ReadinessRead(readiness(settings), ""))
         except EngineError as exc:
-            self._trouble = str(exc)
+            self.post_message(ReadinessRead(None, str(exc)))
 
 
 def roll_back(runner: Runner) -> RunResult:
@@ -95,43 +149,6 @@ def roll_back(runner: Runner) -> RunResult:
     for name, value in described(done).items():
         runner.emit(Said(NAME, f"{name}: {value}"))
     return RunResult(ExitCode(done.exit_code), len(done.proof.differences))
-
-
-def backups_text(backups: list[Kept], now: datetime, theme: str) -> Text:
-    """The newest first: age, size, and how long each is kept."""
-    text = Text().append(f"Backups of this site: {len(backups):,}", style_of("title", theme))
-    if not backups:
-        text.append("\nNone yet: run the step Backup.", style_of("warning", theme))
-    for one in backups[:LISTED]:
-        text.append(f"\n  {shown(one.folder.name, 60)}   {bytes_text(one.size_bytes)}   ")
-        age, left = one.age(now), one.left(now)
-        if age is None or left is None:
-            text.append(shown(one.trouble, 200), style_of("warning", theme))
-        elif left > timedelta(0):
-            text.append(f"{duration_text(age.total_seconds())} old, kept {left.days} more days")
-        else:
-            text.append(f"{duration_text(age.total_seconds())} old, may be removed now", style_of("warning", theme))
-    if backups:
-        text.append(f"\n  in {shown(str(backups[0].folder.parent))}", style_of("muted", theme))
-    return text
-
-
-def would_text(model: RunModel, theme: str) -> Text:
-    """What a rollback would do now, in its order."""
-    text = Text().append("A rollback would", style_of("title", theme))
-    text.append("\n  1. read the newest backup of this run back, whole")
-    text.append("\n  2. back up what is in the site now, so that nothing written since is lost")
-    number = 3
-    for info in reversed(STEPS):
-        record = model.records.get(info.name)
-        if info.writes_target and record is not None and has_run(record):
-            created = f", {record.outcome.created:,} created by its last run" if record.outcome else ""
-            text.append(f"\n  {number}. undo {info.title}: remove only what this run created{created}")
-            number += 1
-    text.append(f"\n  {number}. restore plan store, blobs, logs, keys and Redis into the site")
-    text.append(f"\n  {number + 1}. compare every file and key with the backup")
-    text.append("\n  It is refused while v1 writes. How long: unknown until a rollback was measured here.")
-    return text
 
 
 def _last_words(model: RunModel) -> str:

@@ -194,6 +194,23 @@ def test_a_migrated_and_then_damaged_site_comes_back_whole_and_the_targets_are_a
     assert all(target_state(place, run_id(place)).values())
 
 
+def test_the_plan_tells_times_of_what_was_measured_in_this_run_and_unknown_for_the_rest(place: Place) -> None:
+    answer(place, "run", "--yes", "decisions", "plan-store")
+    facts = answer(place, "rollback", "--plan")
+    assert facts["backup"] == str(backup_of(place))
+    assert facts["proved_at"]
+    steps = {one["what"]: one for one in facts["plan"]}
+    undone = [what for what in steps if what.startswith("undo")]
+    assert undone == ["undo Plan store: SQLite → Automerge", "undo Decisions: Redis → etcd"]
+    assert {steps[what]["basis"] for what in undone} == {"copy"}
+    assert {one["basis"] for what, one in steps.items() if what not in undone} == {"backup"}
+    assert facts["steps_of_unknown_time"] == 0
+    assert steps[undone[1]]["count"] == len(target_state(place, run_id(place))["decisions"])  # type: ignore[arg-type]
+    answer(place, "rollback", "--yes")
+    facts = answer(place, "rollback", "--plan")
+    assert {one["basis"] for one in facts["plan"]} == {"rollback"}
+
+
 def test_what_somebody_else_put_into_the_targets_stays_and_what_was_changed_is_told(place: Place) -> None:
     answer(place, "run", "--yes", "decisions")
     ours = target_state(place, run_id(place))["decisions"]

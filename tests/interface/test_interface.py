@@ -279,8 +279,11 @@ async def test_rollback_says_what_it_would_undo_last_first_and_begins_only_with_
     app, _ = make_app(tmp_path, go=True, done=("preflight", "backup", "blobs-minio", "decisions"))
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("b")
+        await app.workers.wait_for_complete()
         await pilot.pause()
         would = text_of(app, "#would")
+        assert "unknown" in would  # nothing was measured
+        assert "prove" not in offered(app)
         assert would.index("undo Decisions") < would.index("undo Blobs: files")
         assert "None yet" in text_of(app, "#backups")
         await pilot.press("x", "enter")

@@ -13,6 +13,7 @@ from textual.widgets import Input
 
 from canswarm_tui.engine.backup.manifest import Manifest
 from canswarm_tui.engine.backup.retention import Kept
+from canswarm_tui.engine.readiness import Planned, Readiness
 from canswarm_tui.engine.step import Finding, Kind, Level, Progress, Verb
 from canswarm_tui.screens import rollback
 from canswarm_tui.screens.phase import PhaseScreen
@@ -191,15 +192,28 @@ def test_report(
 def test_rollback_readiness(
     snap_compare: Callable[..., bool], tmp_path: Path, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = datetime.now(UTC)
-    monkeypatch.setattr(
-        rollback, "list_backups", lambda *_: [_backup(now), Kept(Path("kept/b"), None, "unfinished", 9)]
+    now = datetime(2026, 11, 23, 21, tzinfo=UTC)
+    backup = _backup(now)
+    measured = (("read the newest backup back, whole", None, 41.0, "backup"),
+                ("back up what is in the site now", None, 88.0, "backup"),
+                ("undo Decisions: Redis → etcd", 1_000_000, 59.4, "copy"),
+                ("undo Blobs: files → MinIO", 20_417, None, ""),
+                ("restore the backup into the site", None, 63.0, "rollback"),
+                ("compare every file and key with it", None, 70.0, "rollback"))  # fmt: skip
+    ready = Readiness(
+        (backup, Kept(Path("kept/b"), None, "unfinished", 9)),
+        backup.folder,
+        now - timedelta(hours=4),
+        tuple(Planned(*one) for one in measured),
     )
+    monkeypatch.setattr(rollback, "readiness", lambda _settings: ready)
+    monkeypatch.setattr(rollback, "now_utc", lambda: now)
     app, _ = make_app(tmp_path, done=(*DONE, "decisions"))
 
     async def open_rollback(pilot: Pilot[int]) -> None:
         await _settled(pilot)
         await pilot.press("b")
+        await app.workers.wait_for_complete()
         await pilot.pause()
 
     assert snap_compare(app, terminal_size=size, run_before=open_rollback)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from canswarm_tui.engine.backup.retention import remove_backup
 from canswarm_tui.engine.backup.scratch_redis import clean_up_after_a_crash, number_of, scratch_database
 from canswarm_tui.engine.backup.verify import verify_backup
 from canswarm_tui.engine.context import StepContext
+from canswarm_tui.engine.durations import COMPARE, MAKE, READ_BACK, RESTORE, remember, took_since
 from canswarm_tui.engine.errors import SiteUnreadable
 from canswarm_tui.engine.journal import Json
 from canswarm_tui.engine.spool import Spool
@@ -72,13 +74,14 @@ class Backup:
         if last is not None and manifest is not None:
             words = f"nothing new: the site has not moved since the backup {last.folder}"
             return Outcome(unchanged=1, quarantined=_tell_skipped(ctx, manifest), summary=words)
-        settings = ctx.settings
+        settings, began = ctx.settings, time.monotonic()
         done = ctx.retry.call(
             lambda: back_up(
                 settings.site, settings.backup_folder, settings.backup.retention_days,
                 stop=ctx.stop.check, tell=_teller(ctx),
             )
         )  # fmt: skip
+        remember(ctx.journal, {MAKE: took_since(began, done.manifest.size_bytes)})
         ctx.journal.set_fact("last", {
             "folder": str(done.folder), "fingerprint": fingerprint, "created": done.manifest.created,
             "keep_until": done.manifest.keep_until, "proved_at": "",
@@ -103,7 +106,9 @@ class Backup:
             subject = "backup" if last is None else str(last.folder)
             ctx.found(_finding("backup.missing", subject, "the backup is not there any more", "run the step again"))
             return Verdict((Comparison("backups", "by presence", 1, 0),), 1, "the backup is missing")
+        began = time.monotonic()
         verification = ctx.retry.call(lambda: verify_backup(last.folder, ctx.stop.check, _teller(ctx)))
+        remember(ctx.journal, {READ_BACK: took_since(began, verification.manifest.size_bytes)})
         findings = Findings(ctx)
         for fault in verification.faults:
             findings.add(_finding("backup.damaged", fault.name, fault.happened, "keep it, and make another backup"))
@@ -177,8 +182,11 @@ def _restored(ctx: StepContext, folder: Path) -> RestoreProof:
             ctx.found(_no_scratch_database(ctx))
         else:
             ctx.journal.set_fact("scratch", {"database": number_of(redis), "folder": str(folder)})
+        size, began = m.Manifest.read(folder).size_bytes, time.monotonic()
         restore(folder, into, redis, stop=ctx.stop.check, tell=_teller(ctx))
+        restored, began = took_since(began, size), time.monotonic()
         proof = compare_restored(folder, into, redis, scratch=ctx.scratch, stop=ctx.stop.check, tell=_teller(ctx))
+        remember(ctx.journal, {RESTORE: restored, COMPARE: took_since(began, size)})
     ctx.journal.set_fact("scratch", None)
     return proof
 
