@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, cast
+from typing import ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.widgets import DataTable, Footer, Static
+from textual.widgets import Footer, Static
 
 from canswarm_tui.engine.checklist import CHECKLIST
 from canswarm_tui.engine.text import shown, waiting_text
@@ -16,6 +16,7 @@ from canswarm_tui.screens.base import StepScreen
 from canswarm_tui.screens.opened import screen_of
 from canswarm_tui.theme import style_of
 from canswarm_tui.widgets.live import health_text, live_text
+from canswarm_tui.widgets.row_table import RowTable
 
 COLUMNS = ("mark", "item", "state", "when", "what")
 TITLE_WIDTHS = (38, 50)
@@ -55,7 +56,7 @@ class ChecklistScreen(StepScreen):
 
     def compose(self) -> ComposeResult:
         yield Static(id="head", markup=False)
-        yield DataTable(id="items", cursor_type="row", zebra_stripes=False)
+        yield RowTable(id="items", cursor_type="row", zebra_stripes=False)
         yield Static(id="said", markup=False)
         yield Static(id="live", markup=False)
         yield Static(id="health", markup=False)
@@ -177,8 +178,8 @@ class ChecklistScreen(StepScreen):
     def action_nothing(self) -> None:
         """Home has no way back."""
 
-    def _table(self) -> DataTable[str | Text]:
-        return cast("DataTable[str | Text]", self.query_one("#items", DataTable))
+    def _table(self) -> RowTable:
+        return self.query_one("#items", RowTable)
 
     def _current(self) -> Shown | None:
         table = self._table()
@@ -206,7 +207,7 @@ class ChecklistScreen(StepScreen):
                 row += 1
 
 
-def _put(table: DataTable[str | Text], row: str, column: str, text: Text) -> None:
+def _put(table: RowTable, row: str, column: str, text: Text) -> None:
     """Show a text in a cell; an update paints the whole table, so one that changes nothing isn't made."""
     if table.get_cell(row, column) != text:
         table.update_cell(row, column, text)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar, cast
+from typing import ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.message import Message
-from textual.widgets import DataTable, Footer, Static
+from textual.widgets import Footer, Static
 
 from canswarm_tui.engine.errors import EngineError
 from canswarm_tui.engine.health.facts import Browsable, Look, Section
@@ -22,6 +22,7 @@ from canswarm_tui.engine.settings import Settings
 from canswarm_tui.engine.text import shown
 from canswarm_tui.screens.base import SwarmScreen
 from canswarm_tui.screens.deciding import copy_out
+from canswarm_tui.widgets.row_table import RowTable
 from canswarm_tui.widgets.sections import CONDITION_SIGNS, condition_style, look_text
 
 WATCH_EVERY_S = 2.0
@@ -77,7 +78,7 @@ class DiagnosticsScreen(SwarmScreen):
     def compose(self) -> ComposeResult:
         yield Static(id="head", markup=False)
         with Horizontal(id="columns"):
-            yield DataTable(id="backends", cursor_type="row", show_header=False)
+            yield RowTable(id="backends", cursor_type="row", show_header=False)
             with VerticalScroll(id="facts"):
                 yield Static(id="told", markup=False)
         yield Footer(show_command_palette=False, compact=True)
@@ -201,8 +202,8 @@ class DiagnosticsScreen(SwarmScreen):
         if self._watches and self.is_current:
             self.action_look()
 
-    def _table(self) -> DataTable[str | Text]:
-        return cast("DataTable[str | Text]", self.query_one("#backends", DataTable))
+    def _table(self) -> RowTable:
+        return self.query_one("#backends", RowTable)
 
     def _chosen(self) -> str:
         return list(self.looks)[max(0, self._table().cursor_row)]
