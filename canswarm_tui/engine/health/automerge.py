@@ -8,16 +8,17 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from canswarm_tui.engine.errors import SettingsError, SiteUnreadable
-from canswarm_tui.engine.health.condition import Reading, looked, section, yes_no
+from canswarm_tui.engine.health.condition import Reading, looked, section, worry, yes_no
 from canswarm_tui.engine.health.facts import Condition, Look, Section
 from canswarm_tui.engine.settings import Settings
 from canswarm_tui.engine.text import shown
 from canswarm_tui.engine.v2.plan_document import store
+from canswarm_tui.engine.v2.plan_document.jobs import ReadResult
 from canswarm_tui.engine.v2.plan_document.rows import Row
 from canswarm_tui.engine.v2.plan_document.target import PlanTarget, read_index
 
@@ -98,11 +99,31 @@ def _read(settings: Settings) -> Reading:
         "plan document", form="one document" if len(documents) == 1 else f"{len(documents):,} documents",
         size_bytes=sum(one.size for one in documents), ops=sum(one.ops for one in documents),
         tasks=sum(one.tasks for one in documents), edges=sum(one.edges for one in documents),
-        made_by_actor=documents[0].actor.hex(), heads=len(heads), load_and_read_ms=round(load_ms, 1),
+        made_by_actor=documents[0].actor.hex(), actors=_spread(one.actors for one in documents),
+        changes=sum(one.changes for one in documents), heads=len(heads), load_and_read_ms=round(load_ms, 1),
         peak_memory_bytes=reading.peak_memory_bytes,
     )  # fmt: skip
     named = tuple((f"head {number}", head) for number, head in enumerate(heads[:HEADS_SHOWN], 1))
-    return [facts, Section("heads", named)], []
+    disputes = [said for one in documents for said in one.disputes]
+    return [facts, Section("heads", named), _disputes(documents, disputes)], [
+        worry("automerge.dispute", "plan document", shown(said, 300), "write the value that should stand once more")
+        for said in disputes[:HEADS_SHOWN]
+    ]
+
+
+def _disputes(documents: Sequence[ReadResult], disputes: Sequence[str]) -> Section:
+    title = "values written at the same time"
+    if not all(one.disputes_sought for one in documents):
+        return section(title, looked_for="no: too much was written since the migration for the time it takes")
+    if not disputes:
+        return section(title, hidden="none")
+    return Section(title, tuple((str(number), shown(said, 300)) for number, said in enumerate(disputes, 1)))
+
+
+def _spread(counts: Iterable[int]) -> str | int:
+    """One number where all documents have the same, else the least and the most."""
+    seen = sorted(counts)
+    return seen[0] if seen[0] == seen[-1] else f"{seen[0]:,} to {seen[-1]:,} in a document"
 
 
 @contextmanager

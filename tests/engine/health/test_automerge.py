@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from automerge.core import ROOT, Document, ScalarType
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -136,3 +137,27 @@ def test_tasks_and_threads_are_paged_searched_and_opened(tmp_path: Path, partiti
     threads = Threads(held).page()
     assert sum(int(entry.cells[0]) for entry in threads.entries) == 7
     assert facts(Threads(held).open(threads.entries[0].key)[0])["ops"] == int(threads.entries[0].cells[0])
+
+
+def test_two_coordinators_that_wrote_the_same_task_at_the_same_time_are_told_until_one_writes_again(
+    tmp_path: Path,
+) -> None:
+    held = site_with(tmp_path, [op(1, "ADD_TASK", 't"1', 1), op(2, "ADD_TASK", "t2", 2)])
+    path = held.site.plan_document
+    ours, theirs = (Document.load(path.read_bytes()) for _ in range(2))
+    for doc, actor, state in ((ours, b"b" * 16, "DECIDED"), (theirs, b"c" * 16, "FINAL")):
+        doc.set_actor(actor)
+        task = doc.get(doc.get(ROOT, "tasks")[1], 't"1')[1]  # type: ignore[index]
+        with doc.transaction() as tx:
+            tx.put(task, "state", ScalarType.Str, state)
+    assert facts(look(held).sections[2])["hidden"] == "none"
+    ours.merge(theirs)
+    path.write_bytes(ours.save())
+    found = look(held)
+    assert (facts(found.sections[0])["actors"], facts(found.sections[0])["changes"]) == (3, 3)
+    assert facts(found.sections[2])["1"] == 'tasks/t"1/state: FINAL stands; DECIDED was written at the same time'
+    assert [worry.code for worry in found.worries] == ["automerge.dispute"]
+    with ours.transaction() as tx:
+        tx.put(task, "state", ScalarType.Str, "FINAL")
+    path.write_bytes(ours.save())
+    assert facts(look(held).sections[2])["hidden"] == "none"

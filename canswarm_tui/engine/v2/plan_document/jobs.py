@@ -43,6 +43,9 @@ class WriteResult:
     peak_memory_bytes: int
 
 
+DISPUTES_TOLD = 50
+
+
 @dataclass(frozen=True, slots=True)
 class ReadJob:
     """Load `document` from the disk and spool what is in it."""
@@ -65,6 +68,12 @@ class ReadResult:
     actor: bytes
     """Of the first change: whose migration made it."""
     peak_memory_bytes: int
+    changes: int
+    actors: int
+    disputes: list[str]
+    """Values that hide another one that was written at the same time, in words; at most `DISPUTES_TOLD`."""
+    disputes_sought: bool
+    """False: too much was written since the migration to look for them."""
 
 
 @dataclass(frozen=True, slots=True)

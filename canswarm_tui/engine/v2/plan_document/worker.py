@@ -16,16 +16,18 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from automerge.core import Document
 
 from canswarm_tui.engine.errors import Defect, EngineError
-from canswarm_tui.engine.v2.plan_document import document, peers
+from canswarm_tui.engine.v2.plan_document import disputes, document, peers
 from canswarm_tui.engine.v2.plan_document.files import file_digest, write_new
 from canswarm_tui.engine.v2.plan_document.frames import Spool, read_frame, spooled, write_frame
 from canswarm_tui.engine.v2.plan_document.jobs import (
+    DISPUTES_TOLD,
     KINDS,
     Job,
     MergeJob,
@@ -146,6 +148,7 @@ def _read(job: ReadJob, tell: Tell) -> ReadResult:
         spool.flush()
     digest = file_digest(path)
     assert digest is not None, "it was read just now"
+    authors = disputes.authors_of(doc)
     return ReadResult(
         ops.count,
         tasks.count,
@@ -155,6 +158,10 @@ def _read(job: ReadJob, tell: Tell) -> ReadResult:
         document.heads(doc),
         document.first_actor(doc),
         peak_memory_bytes(),
+        authors.changes,
+        authors.actors,
+        list(islice(disputes.disputes(doc, authors), DISPUTES_TOLD)),
+        authors.later <= disputes.OPERATIONS_AT_MOST,
     )
 
 
