@@ -23,6 +23,7 @@ from canswarm_tui.engine.v1.replay import History
 
 KEPT_AT_MOST = 10_000
 """Of each list; the counts are of all."""
+NEEDS_AT_ONCE = 1000
 _ODD_FORMS = (LineForm.NOT_A_LINE, LineForm.NOT_JSON, LineForm.TRUNCATED, LineForm.TOO_LONG, LineForm.RAW)
 _FORMAT = 2
 
@@ -99,6 +100,7 @@ def _make(ctx: StepContext, path: Path, stand: list[object]) -> AuditPass:
     policy = POLICIES[ctx.settings.policy.version]
     found = AuditPass(stand)
     kinds: Counter[str] = Counter()
+    decided: set[bytes] = set()
     size = path.stat().st_size
     with History(ctx.scratch) as history, Spool(ctx.scratch) as needs:
         for line in read_log(path, ctx.settings.site.cas_folder, policy.current_hashes):
@@ -110,9 +112,13 @@ def _make(ctx: StepContext, path: Path, stand: list[object]) -> AuditPass:
             if line.carried is not None:
                 kinds[line.carried.facts.kind or "without a kind"] += 1
                 if line.carried.need_id is not None and line.carried.facts.signature_valid:
-                    needs.put_many([(line.carried.need_id.encode("utf-8", "surrogatepass"), b"")])
+                    decided.add(line.carried.need_id.encode("utf-8", "surrogatepass"))
+            if len(decided) >= NEEDS_AT_ONCE:
+                needs.put_many((need, b"") for need in decided)
+                decided.clear()
             _add_bad(found, line)
         found.envelopes_by_kind = dict(sorted(kinds.items()))
+        needs.put_many((need, b"") for need in decided)
         _add_history(ctx, found, history)
         _write(_needs_file(ctx), (json.dumps(need.decode("utf-8", "surrogatepass")) for need, _ in needs.items()))
     return found
