@@ -130,6 +130,13 @@ class SiteSettings(Group):
     def _is_nats(cls, value: str) -> str:
         return _url(value, ("nats", "tls", "ws", "wss"), "nats://HOST:PORT, or tls:// for TLS")
 
+    @field_validator("stream")
+    @classmethod
+    def _is_stream_name(cls, value: str) -> str:
+        if re.fullmatch(r"[^\s.*>/\\]+", value) is None:
+            raise ValueError("it is no name of a stream: no spaces, `.`, `*`, `>` or slashes")
+        return value
+
     @property
     def plan_db(self) -> Path:
         return self.require_root() / ".state" / "plan.db"

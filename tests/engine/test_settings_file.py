@@ -90,7 +90,7 @@ def test_endpoints_need_their_scheme_and_the_ipfs_api_may_be_a_multiaddr(monkeyp
         ("etcd.endpoints", "http://one:1,two:2379"), ("etcd.endpoints", "http://one:99999"), ("opa.url", "http://"),
         ("s3.bucket", "b0"), ("s3.bucket", "Swarm"), ("s3.bucket", "10.0.0.1"), ("s3.bucket", "a..b"),
         ("site.redis_url", "http://one:6379"), ("site.nats_url", "one:4222"), ("site.redis_url", "redis://one:1/zero"),
-        ("ipfs.api", "/ip4/127.0.0.1/tcp/99999"),
+        ("ipfs.api", "/ip4/127.0.0.1/tcp/99999"), ("site.stream", ""), ("site.stream", "a.b"),
     ],
 )  # fmt: skip
 def test_an_address_or_a_bucket_that_can_be_none_is_refused_by_its_key(key: str, value: str) -> None:

@@ -112,6 +112,29 @@ def test_a_missing_site_is_told_as_such(settings: Settings, tmp_path: Path) -> N
         Bench(away).run("preflight")
 
 
+@pytest.mark.parametrize(
+    ("key", "code", "blocks"),
+    [
+        ("policy.rego_dir", "target.settings", "policy-opa,policy-wasm"),
+        ("policy.opa_binary", "target.settings", "policy-opa,policy-wasm"),
+        ("site.cas_dir", "site.no_folder", ""),
+        ("site.log_dir", "site.no_folder", ""),
+        ("backup.dir", "disk.no_folder", ""),
+    ],
+)
+def test_a_folder_or_program_of_the_settings_that_is_none_blocks_before_anything_is_done(
+    settings: Settings, tmp_path: Path, key: str, code: str, blocks: str
+) -> None:
+    group, name = key.split(".")
+    (tmp_path / "file").touch()
+    wrong = getattr(settings, group).model_copy(update={name: tmp_path / "file"})
+    bench = Bench(settings.model_copy(update={group: wrong}))
+    with pytest.raises((Blocked, Unreachable)):
+        bench.run("preflight")
+    (found,) = [f.finding for f in bench.findings("preflight") if f.finding.level is Level.BLOCKER]
+    assert (found.code, found.details.get("blocks", "")) == (code, blocks)
+
+
 def test_an_unreachable_target_blocks_its_own_steps_only(settings: Settings) -> None:
     away = settings.model_copy(
         update={"ipfs": IpfsSettings(api=f"http://127.0.0.1:{process.free_port()}", timeout_s=2)}

@@ -33,6 +33,10 @@ def disk(survey: Survey) -> Iterator[Finding]:
     by_disk: dict[int, tuple[Path, int]] = {}
     for folder, needed in needs.items():
         there = _existing(folder)
+        if not there.is_dir():
+            yield blocker("disk.no_folder", str(there), "it is no folder, and we have to write there",
+                          "set backup.dir or state_dir to another folder")  # fmt: skip
+            continue
         first, sum_bytes = by_disk.get(there.stat().st_dev, (there, _SPARE_BYTES))
         by_disk[there.stat().st_dev] = (first, sum_bytes + needed)
         if not os.access(there, os.W_OK):

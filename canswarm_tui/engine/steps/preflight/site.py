@@ -23,6 +23,11 @@ _EXPORTED = "history is exported as it is, and named in the report"
 def pieces(survey: Survey) -> Iterator[Finding]:
     """The parts of the site are there, can be read, and the keys are one pair."""
     settings = survey.ctx.settings.site
+    for name in ("state_dir", "cas_dir", "log_dir"):
+        folder = getattr(settings, name)
+        if folder is not None and not folder.is_dir():
+            yield blocker("site.no_folder", str(folder), f"site.{name} names it, but there is no such folder",
+                          f"correct site.{name}, or take it out where v1 had no such setting")  # fmt: skip
     for piece in site.pieces(settings):
         if not piece.trouble:
             continue

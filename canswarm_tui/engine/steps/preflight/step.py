@@ -39,6 +39,7 @@ CHECKS: tuple[Check, ...] = (
     Check("S3 endpoint (MinIO)", targets.guarded(targets.minio, "blobs-minio,blobs-ipfs")),
     Check("IPFS", targets.guarded(targets.ipfs, "blobs-ipfs")),
     Check("OPA", targets.guarded(targets.opa, "policy-opa")),
+    Check("own policy", targets.guarded(targets.policy, "policy-opa,policy-wasm")),
     Check("disk", machine.disk),
     Check("memory", machine.memory),
     Check("time", machine.duration),

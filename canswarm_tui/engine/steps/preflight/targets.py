@@ -18,6 +18,8 @@ from canswarm_tui.engine.v2.decisions import decision_sink
 from canswarm_tui.engine.v2.etcd_client import EtcdClient
 from canswarm_tui.engine.v2.etcd_facts import may_write, read_facts
 from canswarm_tui.engine.v2.kubo import KuboApi
+from canswarm_tui.engine.v2.policy.opa_cli import require_opa
+from canswarm_tui.engine.v2.policy.source import load_source
 from canswarm_tui.engine.v2.s3_client import S3Client
 from canswarm_tui.engine.v2.s3_facts import bucket_facts, server_facts
 
@@ -136,6 +138,15 @@ def opa(survey: Survey) -> Iterator[Finding]:
     ):
         check_status(client.get("/v1/policies"))
     survey.figures["OPA answers in ms"] = round((time.perf_counter() - began) * 1000, 1)
+    yield from ()
+
+
+def policy(survey: Survey) -> Iterator[Finding]:
+    """The operator's own Rego and opa program, where the settings name them: there, and what they should be."""
+    settings = survey.ctx.settings.policy
+    load_source(settings)
+    if settings.rego_dir is not None or settings.opa_binary is not None:
+        survey.figures["opa program"] = require_opa(settings).version()
     yield from ()
 
 
