@@ -1,4 +1,4 @@
-"""Decisions in Redis as hands leave them: wrong types, bad JSON, fields that are missing or lie, odd keys."""
+"""Decisions in Redis as hands leave them: lost, wrong types, bad JSON, fields that are missing or lie, odd keys."""
 
 from __future__ import annotations
 
@@ -20,7 +20,12 @@ _SOUND: Final[dict[str, Any]] = {
 
 
 def plant(file: Path) -> Iterator[tuple[str, str]]:
-    """Appends damaged keys to `redis.jsonl`; yields (kind, key as people read it)."""
+    """Takes one decision out of `redis.jsonl` and appends damaged keys; yields (kind, key as people read it)."""
+    sound = file.read_text(encoding="ascii").splitlines(keepends=True)
+    if sound:
+        lost = sound.pop(len(sound) // 2)
+        file.write_text("".join(sound), encoding="ascii")
+        yield "lost", json.loads(lost)["key"]
     with file.open("a", encoding="ascii") as lines:
         for kind, line in _lines():
             lines.write(json.dumps(line) + "\n")

@@ -18,6 +18,8 @@ from tests.end_to_end.places import Place
 IN_BLOBS = {"wrong_hash", "wrong_folder", "symlink", "not_a_file"}
 IN_ENVELOPES = {"artifact_not_found", "kind_not_allowed", "lamport_not_positive", "payload_too_large"}
 """What v1's policy would refuse: named by the envelope that the line carries."""
+NOT_IN_THE_WAY = {"expires", "lost"}
+"""Of the decisions: one is copied all the same, one is not there to be copied."""
 NOTHING_LOST = {"blank", "duplicate_line"}
 """Lines that hold nothing, or nothing that another line does not hold."""
 
@@ -60,7 +62,9 @@ def test_damage_is_quarantined_by_name_the_rest_is_migrated_and_accepting_it_end
     told = answer(place, "run", "--yes", exit_code=10)
     quarantined = {(f["code"], f["subject"]) for f in told["findings"] if f["kind"] == "quarantine"}
     assert {(f"blob.{p.kind}", p.subject) for p in planted if p.kind in IN_BLOBS} <= quarantined
-    expected = {(f"decision.{p.kind}", p.subject) for p in planted if p.where == "redis" and p.kind != "expires"}
+    expected = {
+        (f"decision.{p.kind}", p.subject) for p in planted if p.where == "redis" and p.kind not in NOT_IN_THE_WAY
+    }
     assert expected <= quarantined
     outcomes = {s["step"]: s["outcome"] for s in told["steps"]}
     by_step = Counter(f["step"] for f in told["findings"] if f["kind"] == "quarantine")
