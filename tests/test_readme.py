@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 from pathlib import Path
 from urllib.parse import unquote
 
+import pytest
+
+from canswarm_tui import cli
 from canswarm_tui.cli import _COMMANDS
 from canswarm_tui.engine.checklist import STEP_NAMES
 from canswarm_tui.engine.errors import ExitCode
 from canswarm_tui.engine.settings_file import env_name, known_keys
 
 ROOT = Path(__file__).resolve().parent.parent
+JSON = (ROOT / "docs" / "json.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -37,3 +43,32 @@ def test_every_file_that_the_readme_links_to_exists() -> None:
     links = re.findall(r"\]\(([^)#]+)\)", README)
     assert links
     assert [link for link in links if not (ROOT / unquote(link)).exists()] == []
+
+
+def test_every_command_has_its_fields_in_the_page_about_json() -> None:
+    rows = "\n".join(line for line in JSON.splitlines() if line.startswith("| `"))
+    assert [name for name in _COMMANDS if f"`{name}" not in rows] == []
+
+
+@pytest.mark.parametrize("command", ["plan", "status", "findings list", "stop", "keys", "sandbox status"])
+def test_a_command_answers_with_the_fields_that_the_page_names(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in [n for n in os.environ if n.startswith("CANSWARM_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / ".state").mkdir()
+    cli.run([*command.split(), "--json", "--site", str(tmp_path), "--state-dir", str(tmp_path / "state")])
+    answer = json.loads(capsys.readouterr().out)
+    head = set(re.findall(r"^\| `(\w+)` \|", JSON.split("## The fields")[0], re.MULTILINE))
+    assert (answer["format"], answer["error"]) == ("canswarm-tui/1", None)
+    assert set(answer) - head <= documented(command)
+
+
+def documented(command: str) -> set[str]:
+    """The fields in the command's row; `status` has those of `run` as well."""
+    rows = [line.split("|")[1:3] for line in JSON.split("## The fields")[1].splitlines() if line.startswith("| `")]
+    fields = {
+        name: set(re.findall(r"`(\w+)`", told)) for names, told in rows for name in re.findall(r"`([^`]+)`", names)
+    }
+    return fields[command] | (fields["run"] if command == "status" else set())
