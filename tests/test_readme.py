@@ -50,7 +50,7 @@ def test_every_command_has_its_fields_in_the_page_about_json() -> None:
     assert [name for name in _COMMANDS if f"`{name}" not in rows] == []
 
 
-@pytest.mark.parametrize("command", ["plan", "status", "findings list", "stop", "keys", "sandbox status"])
+@pytest.mark.parametrize("command", ["status", "findings list", "stop", "keys", "sandbox status"])
 def test_a_command_answers_with_the_fields_that_the_page_names(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
