@@ -102,6 +102,7 @@ class EngineThread:
         try:
             ended = EngineEnded(work(runner), None)
         except EngineError as exc:
+            log.warning("%s", exc)
             ended = EngineEnded(None, exc)
         except Exception as exc:
             log.exception("the engine's work failed")

@@ -149,6 +149,18 @@ def json_head(command: str, exit_code: ExitCode, error: Mapping[str, str] | None
     }
 
 
+class LineFormatter(logging.Formatter):
+    """`2026-11-23 21:00:00 message`; a warning also says that it is one. Data of the site can't end or hide a line."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        if record.levelno >= logging.WARNING:
+            record.message = f"{record.levelname} {record.message}"
+        return shown(super().formatMessage(record))
+
+
 def log_to(path: Path) -> None:
     """Send the program's log to a file that only its owner can read. Raises `SettingsError` or `NoSpace`."""
     logger = logging.getLogger("canswarm_tui")
@@ -160,7 +172,7 @@ def log_to(path: Path) -> None:
     except OSError as exc:
         raise file_error(str(path), exc, ANOTHER_STATE_FOLDER) from exc
     logging.raiseExceptions = False  # a line that a full disk refuses is lost; no traceback goes to the screen
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(LineFormatter())
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False

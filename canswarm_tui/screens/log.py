@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,6 +48,7 @@ class LogScreen(SwarmScreen):
 
     def compose(self) -> ComposeResult:
         yield Static(id="head", markup=False)
+        yield Static(id="where", markup=False)
         yield Input(id="search", placeholder="words, then Enter; empty shows all", compact=True)
         yield Log(id="lines", highlight=False, max_lines=KEPT_LINES)
         yield Footer(show_command_palette=False, compact=True)
@@ -65,13 +67,14 @@ class LogScreen(SwarmScreen):
         state = "following" if lines.auto_scroll else "standing still: space follows"
         if self._words:
             state = f"{self._found:,} lines hold “{shown(self._words, 40)}”"
-        self.put("#head", f"Log   {state}   {shown(str(self.swarm.place.log))}")
+        self.put("#head", f"Log   {state}")
+        self.put("#where", f"in {shown(str(self.swarm.place.log))}")
         whole = self._new_lines()
         if self._words:
             whole = [line for line in whole if self._words.lower() in line.lower()]
             self._found += len(whole)
         if whole:
-            lines.write_lines(whole)
+            lines.write_lines(map(_without_today, whole))
 
     def action_follow(self) -> None:
         lines = self.query_one("#lines", Log)
@@ -127,7 +130,7 @@ class LogScreen(SwarmScreen):
         self._offset, self._rest = path.stat().st_size if path.exists() else 0, b""
         lines = self.query_one("#lines", Log)
         lines.clear()
-        lines.write_lines(message.lines)
+        lines.write_lines(map(_without_today, message.lines))
         self.redraw()
 
     def _leave_search(self) -> None:
@@ -150,6 +153,11 @@ class LogScreen(SwarmScreen):
         self._offset += len(data)
         *whole, self._rest = (self._rest + data).split(b"\n")
         return [shown(line, 1000) for line in whole]
+
+
+def _without_today(line: str) -> str:
+    """A line of today by its time alone: a narrow terminal has room for what was done."""
+    return line.removeprefix(time.strftime("%Y-%m-%d "))
 
 
 def _matching(path: Path, words: str) -> Iterator[str]:

@@ -152,6 +152,9 @@ def _decisions(part: Part, _step: str, record: StepRecord, _reading: Reading) ->
     if outcome is None:
         return
     part.title("Decisions", "where each of them stands")
+    if outcome.removed:
+        part.row("removed from etcd again", f"{outcome.removed:,}")
+        return
     for name, count in (
         ("created in etcd", outcome.created), ("already there and equal", outcome.present),
         ("had arrived before", outcome.unchanged), ("in conflict", outcome.conflicts),

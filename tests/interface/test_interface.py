@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from textual.pilot import Pilot
 from textual.widgets import Button, DataTable, Input, Log, Static
 
 from canswarm_tui.app import SwarmApp
-from canswarm_tui.commands.face import log_to
+from canswarm_tui.commands.face import LineFormatter, log_to
 from canswarm_tui.engine.journal import Journal, StepState
 from canswarm_tui.engine.live import read_live, write_live
 from canswarm_tui.engine.lock import hold_run
@@ -259,6 +260,32 @@ async def test_a_run_here_can_be_followed_by_another_process_and_leaves_a_log(tm
         await pilot.pause()
         lines = list(app.screen.query_one("#lines", Log).lines)
         assert any("preflight: run ended, done. 1,000 records copied" in line for line in lines)
+
+
+async def test_a_line_of_the_log_can_not_be_ended_or_hidden_by_data_of_the_site() -> None:
+    record = logging.LogRecord("x", logging.WARNING, "", 0, "blob %s", ("a\n2026-01-01 00:00:00 \x1b[2Jdone",), None)
+    line = LineFormatter().format(record)
+    assert "\n" not in line
+    assert "\x1b" not in line
+    assert line.split(" ", 2)[2].startswith("WARNING blob a")
+
+
+async def test_the_name_can_be_typed_at_once_and_enter_still_agrees_to_nothing(tmp_path: Path) -> None:
+    app, _ = make_app(tmp_path, go=True, done=("preflight", "documentation", "v1-tests", "backup", "decisions"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.screen.query_one("#items", DataTable).move_cursor(row=7)
+        await pilot.press("u")
+        await pilot.pause()
+        await pilot.press("s", "i", "t")
+        await pilot.pause()
+        assert app.screen.query_one("#typed", Input).value == "sit"
+        await pilot.press("e", "enter")
+        await pilot.pause()
+        assert isinstance(app.screen, ConfirmScreen)
+        assert app.screen.query_one("#agree", Button).has_focus
+        await pilot.press("enter")
+        await until_idle(app, pilot)
+        assert state_of(app, "decisions") is StepState.UNDONE
 
 
 async def test_when_the_run_of_another_process_has_ended_nothing_is_shown_as_running(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 from canswarm_tui.engine.backup.disk import Stop
 from canswarm_tui.engine.backup.redis_dump import BATCH, batches, live_keys, saved_keys
 from canswarm_tui.engine.backup.redis_values import RedisKey, put_keys
+from canswarm_tui.engine.changes import span, tell_change
 from canswarm_tui.engine.errors import Blocked
 from canswarm_tui.engine.settings import SiteSettings
 from canswarm_tui.engine.v1.decisions import PREFIX
@@ -39,11 +40,13 @@ def put_back(folder: Path, site: SiteSettings, exact: bool, stop: Stop) -> tuple
         for batch in batches(saved_keys(folder), BATCH):
             stop()
             put_keys(client, batch)
+            tell_change(redis_address(site), f"put back {span([key.key for key in batch])}")
             count += len(batch)
         if exact:
             for saved, live in side_by_side(saved_keys(folder), live_keys(site, None, stop)):
                 if saved is None and live is not None and live.key.startswith(PREFIX):
                     client.delete(live.key)
+                    tell_change(redis_address(site), f"DEL {span([live.key])}")
                     removed.append(live.name)
         client.close()
     return count, tuple(removed)

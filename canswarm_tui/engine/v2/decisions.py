@@ -19,6 +19,7 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
+from canswarm_tui.engine.changes import span, tell_change
 from canswarm_tui.engine.errors import Busy, Defect, NoSpace, SettingsError
 from canswarm_tui.engine.records import Fate, Landed, Record, Removal, Wanted
 from canswarm_tui.engine.settings import EtcdSettings
@@ -65,7 +66,8 @@ class EtcdSink:
         for chunk, answer in zip(chunks, answers, strict=True):
             if not answer.succeeded:
                 raise Busy(f"batch {tag}", "another run has taken it over", "wait for that run, or stop it")
-            existing |= _left_alone(chunk, answer)
+            existing |= (left := _left_alone(chunk, answer))
+            self._tell("created", [self.prefix + key for key in chunk if key not in left], answer)
         ours = self._markers(tag) if any(bodies[key] == found.value for key, found in existing.items()) else frozenset()
         return [
             Landed(record.key, Fate.CREATED)
@@ -167,11 +169,16 @@ class EtcdSink:
         keys = list(revisions)
         groups = [keys[at : at + MAX_TXN_OPS - 1] for at in range(0, len(keys), MAX_TXN_OPS - 1)]
         requests = (rpc.TxnRequest(success=[_delete_at(key, revisions[key]) for key in group]) for group in groups)
-        outcome = {}
+        outcome: dict[bytes, Removal] = {}
         for group, answer in zip(groups, self._client.transact(requests), strict=True):
-            for key, op in zip(group, answer.responses, strict=True):
-                outcome[key] = _removal(op.response_txn)
+            fates = {key: _removal(op.response_txn) for key, op in zip(group, answer.responses, strict=True)}
+            self._tell("deleted", [key for key in group if fates[key] is Removal.REMOVED], answer)
+            outcome |= fates
         return outcome
+
+    def _tell(self, did: str, keys: list[bytes], answer: Message) -> None:
+        if keys:
+            tell_change(f"etcd {self._client.endpoint}", f"Txn {did} {span(keys)}, revision {answer.header.revision}")
 
     def _delete_range(self, first: bytes, end: bytes) -> None:
         self._client.write("DeleteRange", rpc.DeleteRangeRequest(key=first, range_end=end))

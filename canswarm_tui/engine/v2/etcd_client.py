@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
+from canswarm_tui.engine.changes import changing, span
 from canswarm_tui.engine.errors import Unreachable
 from canswarm_tui.engine.settings import EtcdSettings
 from canswarm_tui.engine.v2.etcd_connection import Connection, Message, PendingCall
@@ -88,7 +89,8 @@ class EtcdClient:
         """The answer; after `Unreachable` the effect is unknown."""
         connection = self._trusted()
         try:
-            return connection.call(method, request)
+            with changing(f"etcd {connection.url}", _asked(method, request)):
+                return connection.call(method, request)
         except Unreachable:
             self._doubt(connection)
             raise
@@ -211,6 +213,15 @@ class EtcdClient:
         if self._doubtful:
             self.count(self.settings.prefix.encode())
         return self._current()
+
+
+def _asked(method: str, request: Message) -> str:
+    """A request that changes something, in a few words; its value is not told."""
+    if method == "Txn":
+        return f"{method} {span([op.request_put.key for op in request.success] or [b''])}"
+    if method == "LeaseGrant":
+        return f"{method} for {request.TTL} s"
+    return f"{method} {span([request.key])}" + (" and all that begin so" if method == "DeleteRange" else "")
 
 
 def entry(kv: Message) -> Entry:

@@ -24,6 +24,7 @@ import httpx
 import ipfshttpclient
 from pydantic import SecretStr
 
+from canswarm_tui.engine.changes import tell_change
 from canswarm_tui.engine.errors import WrongAnswer
 from canswarm_tui.engine.http import bearer, http_client
 from canswarm_tui.engine.settings import IpfsSettings
@@ -209,6 +210,7 @@ class KuboApi:
                     blocks = Blocks(answer["Stats"]["BlockCount"], answer["Stats"]["BlockBytesCount"])
             elif problem := answer.get("Root", {}).get("PinErrorMsg"):
                 raise complaint(str(problem))
+        tell_change(SUBJECT, f"dag/import of {size_bytes:,} bytes: {blocks.count:,} blocks")
         return blocks
 
     def dag_stat(self, root: Cid, size_bytes: int = 0) -> Blocks:
@@ -234,6 +236,7 @@ class KuboApi:
         with _expected_fields():
             if self._json("pin/add", query, size_bytes)["Pins"] != [str(root)]:
                 raise KeyError("Pins")
+        tell_change(SUBJECT, f"pin/add {root}, named {name}")
 
     def unpin(self, root: Cid) -> bool:
         """Take a recursive pin away; False if there was none. Removes no block: that is left to garbage collection."""
@@ -241,6 +244,7 @@ class KuboApi:
             self._json("pin/rm", {"arg": str(root), "recursive": "true"})
         except NotPinned:
             return False
+        tell_change(SUBJECT, f"pin/rm {root}")
         return True
 
     def block(self, cid: Cid) -> bytes:
@@ -253,6 +257,7 @@ class KuboApi:
         answer = self._json("block/rm", {"arg": str(cid)})
         if problem := answer.get("Error"):
             raise complaint(str(problem))
+        tell_change(SUBJECT, f"block/rm {cid}")
 
     def cat(self, cid: Cid) -> Iterator[bytes]:
         """A blob's content in pieces, not checked; raises BlockMissing, but a gap further in may only shorten it."""

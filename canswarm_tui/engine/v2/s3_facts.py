@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from minio import MinioAdmin
 from minio.error import S3Error
 
+from canswarm_tui.engine.changes import tell_change
 from canswarm_tui.engine.errors import Refused, WrongAnswer
 from canswarm_tui.engine.v2.s3_client import TAG_HEADER, S3Client
 from canswarm_tui.engine.v2.s3_errors import s3_errors
@@ -85,6 +86,7 @@ def ensure_bucket(client: S3Client) -> bool:
         if client.api.bucket_exists(client.bucket):
             return False
         client.api.make_bucket(client.bucket)
+        tell_change(client.subject, f"made the bucket {client.bucket}")
         return True
 
 
@@ -93,6 +95,7 @@ def remove_empty_bucket(client: S3Client) -> bool:
     with s3_errors(client.subject):
         try:
             client.api.remove_bucket(client.bucket)
+            tell_change(client.subject, f"removed the empty bucket {client.bucket}")
         except S3Error as exc:
             if exc.code in ("BucketNotEmpty", "NoSuchBucket"):
                 return False

@@ -23,6 +23,7 @@ from minio.signer import sign_v4_s3
 from minio.time import to_amz_date, utcnow
 from urllib3 import BaseHTTPResponse
 
+from canswarm_tui.engine.changes import NAME_CHARS, span, tell_change
 from canswarm_tui.engine.errors import WrongAnswer
 from canswarm_tui.engine.settings import reveal
 from canswarm_tui.engine.v2.s3_client import SHA256_HEADER, TAG_HEADER, S3Client
@@ -136,6 +137,9 @@ class S3Objects:
         sha256 = hashlib.sha256(body).hexdigest()
         answer = self._call("POST", query={"delete": ""}, headers=headers, body=body, sha256=sha256)
         errors = _children(self._xml(answer.data), "Error")
+        kept = {_text(e, "Key") for e in errors}
+        if gone := [o.name.encode() for o in objects if o.name not in kept]:
+            tell_change(self.client.subject, f"POST delete {span(gone)}")
         return [NotDeleted(_text(e, "Key"), _text(e, "Code"), _text(e, "Message")) for e in errors]
 
     def _call(self, method: str, name: str = "", **request: Any) -> BaseHTTPResponse:
@@ -167,6 +171,9 @@ class S3Objects:
         answer = self.client.pool.urlopen(
             method, url, body=cast(Any, body), headers=signed, preload_content=False, redirect=False
         )
+        if method == "PUT":
+            size = int((headers or {}).get("Content-Length", 0))
+            tell_change(self.client.subject, f"PUT {quote(name)[:NAME_CHARS]}, {size:,} bytes: HTTP {answer.status}")
         if answer.status in (200, 204, 206, *expected) and not (answer.status == 404 and _no_bucket(answer)):
             return answer
         raise _refusal(answer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -156,6 +157,24 @@ def test_a_key_that_changes_between_the_look_and_the_deletion_is_kept(client: Et
     sink.write([record("k"), record("l")], "a-1")
     hasty = EtcdSink(Interfering(client.settings), sink.prefix)
     assert hasty.remove(wanted([record("k"), record("l")]), "a-1") == [Removal.KEPT, Removal.REMOVED]
+
+
+def test_every_transaction_that_changed_something_is_told_to_the_log_and_no_other(
+    sink: EtcdSink, tag: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("canswarm_tui"), "propagate", True)
+    caplog.set_level(logging.INFO, logger="canswarm_tui.engine.changes")
+    batch = [record(f"told-{n}") for n in range(3)]
+    sink.write(batch, tag)
+    said = [line for line in caplog.messages if "told-" in line]
+    assert [line.split(": ", 1)[1].split(", revision")[0] for line in said] == [
+        f"Txn created {sink.prefix.decode()}told-0 … {sink.prefix.decode()}told-2 (3)"
+    ]
+    caplog.clear()
+    sink.write(batch, tag)
+    assert not [line for line in caplog.messages if "told-" in line]
+    sink.remove(wanted(batch), tag)
+    assert [line for line in caplog.messages if "Txn deleted" in line and "(3)" in line]
 
 
 def test_hundreds_are_removed_at_once(sink: EtcdSink, tag: str) -> None:

@@ -14,6 +14,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
+from canswarm_tui.engine.changes import tell_change
 from canswarm_tui.engine.records import Removal
 from canswarm_tui.engine.v2.plan_document.children import Crew, Pulse
 from canswarm_tui.engine.v2.plan_document.files import (
@@ -177,6 +178,7 @@ def publish(preparation: Preparation) -> None:
         new = new_name(file.path)
         if file.changed and (new.exists() or file_digest(file.path) != file.sha256):
             rename_durably(new, file.path)
+            tell_change("plan document", f"put {file.path} in place, {file.size:,} bytes")
 
 
 def discard(target: PlanTarget) -> None:
@@ -246,6 +248,7 @@ def remove(path: Path, sha256: bytes) -> Removal:
     with file_errors(path):
         path.unlink()
         sync_folder(path.parent)
+        tell_change("plan document", f"removed {path}")
     return Removal.REMOVED
 
 

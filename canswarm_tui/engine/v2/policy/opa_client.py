@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import httpx
 
+from canswarm_tui.engine.changes import NAME_CHARS, tell_change
 from canswarm_tui.engine.errors import WrongAnswer
 from canswarm_tui.engine.http import bearer, check_status, http_client, http_errors
 from canswarm_tui.engine.settings import OpaSettings
@@ -140,6 +141,7 @@ class OpaClient:
             if response.status_code == httpx.codes.NOT_FOUND:
                 return False
             check_status(response)
+        tell_change(self._subject, f"DELETE {url[:NAME_CHARS]}")
         return True
 
     def _json(self, method: str, url: str, body: bytes | None = None) -> dict[str, Json]:
@@ -155,6 +157,9 @@ class OpaClient:
     ) -> httpx.Response:
         with http_errors(self._subject):
             response = self._http.request(method, url, content=body, headers=headers)
+            if method == "PUT":
+                size = len(body or b"")
+                tell_change(self._subject, f"PUT {url[:NAME_CHARS]}, {size:,} bytes: HTTP {response.status_code}")
             if response.status_code == httpx.codes.NOT_MODIFIED:
                 return response
             return check_status(response)
