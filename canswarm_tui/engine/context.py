@@ -59,11 +59,13 @@ class StepContext:
     """Verifies another step, for the final verification."""
     records: Callable[[], Mapping[str, StepRecord]] | None = None
     """Where every step stands, for the final verification."""
+    owner: StepJournal | None = None
+    """The step whose findings these are, where its receipts are kept under another name in `journal`."""
     _throttle: _Throttle = field(default_factory=lambda: _Throttle(PROGRESS_EVERY_S))
 
     @property
     def step(self) -> str:
-        return self.journal.step
+        return (self.owner or self.journal).step
 
     @property
     def retry(self) -> RetryPolicy:
@@ -79,7 +81,7 @@ class StepContext:
         """Record findings durably, then tell."""
         if findings:
             for identity, finding in zip(
-                self.journal.add_finding(self.verb, self.sweep, findings), findings, strict=True
+                (self.owner or self.journal).add_finding(self.verb, self.sweep, findings), findings, strict=True
             ):
                 self.emit(FindingSeen(self.step, self.verb, identity, finding))
 

@@ -30,7 +30,6 @@ from canswarm_tui.widgets.proofs import (
     proof_rows,
     row_text,
     sign_of,
-    step_of,
 )
 
 WIDE = 100
@@ -148,13 +147,13 @@ class VerificationScreen(StepScreen):
             self.action_ask_key()
             return
         found = self._difference()
-        key = None if found is None else key_of(step_of(found), found.finding)
+        key = None if found is None else key_of(found.step, found.finding)
         if found is None:
             self.swarm.tell("there is no difference here", severity="warning")
         elif key is None:
             self.swarm.tell("this finding is about no single record; f shows it whole", severity="warning")
         else:
-            self.app.push_screen(ThreeWaysScreen(step_of(found), key))
+            self.app.push_screen(ThreeWaysScreen(found.step, key))
 
     def action_ask_key(self) -> None:
         step = self.chosen_step()

@@ -19,8 +19,6 @@ from canswarm_tui.widgets.step_facts import clock_text, figure_text
 FINAL = "verification"
 FRESH, OLDER = "fresh", "older"
 """Than the last write to the target: how a verdict stands."""
-MAP_STEP = "blobs-ipfs-map"
-"""Findings of the map of CIDs stand under this name; the step that verifies it is blobs-ipfs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +49,8 @@ def proof_rows(model: RunModel) -> list[ProofRow]:
 
 def differences_of(model: RunModel, step: str) -> list[StoredFinding]:
     """What a person must know of a step's records by name, those that wait first; of all steps for the final one."""
-    chosen = [f for f in model.findings if f.finding.kind is not Kind.CONDITION and _is_of(f, step)]
+    chosen = [f for f in model.findings if f.finding.kind is not Kind.CONDITION and step in (FINAL, f.step)]
     return sorted(chosen, key=lambda f: not f.wants_decision)
-
-
-def step_of(found: StoredFinding) -> str:
-    """The step whose verification sees it."""
-    return "blobs-ipfs" if found.step == MAP_STEP else found.step
 
 
 def row_text(row: ProofRow, model: RunModel, theme: str) -> Text:
@@ -73,10 +66,6 @@ def row_text(row: ProofRow, model: RunModel, theme: str) -> Text:
     text.append(f"\n{shown(verdict.summary)}", style_of("proved" if verdict.passed else "needs attention", theme))
     figures = "   ".join(f"{shown(n, 40)} {figure_text(n, v)}" for n, v in verdict.figures.items())
     return text.append(f"\n{figures}", style_of("muted", theme)) if figures else text
-
-
-def _is_of(found: StoredFinding, step: str) -> bool:
-    return step in (FINAL, step_of(found))
 
 
 def _step_row(model: RunModel, record: StepRecord) -> ProofRow:

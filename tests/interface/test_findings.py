@@ -60,7 +60,7 @@ def add(app: SwarmApp, step: str, *findings: Finding) -> None:
 async def test_tab_i_and_p_narrow_by_level_kind_and_step_and_come_round(tmp_path: Path) -> None:
     app, _ = make_app(tmp_path, findings=ALL)
     add(app, "plan-store", replace(NOTE, subject="of-the-plan"))
-    add(app, "blobs-ipfs-map", replace(NOTE, subject="of-the-map"))
+    add(app, "blobs-ipfs", replace(NOTE, subject="of-the-map"))
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
         assert sorted(rows(app)) == ["a-difference", "bad-record", "need-7"]

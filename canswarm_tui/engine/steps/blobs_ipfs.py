@@ -15,10 +15,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from canswarm_tui.engine.context import StepContext
+from canswarm_tui.engine.errors import Blocked
 from canswarm_tui.engine.records import Record, Wanted
 from canswarm_tui.engine.spool import Spool
-from canswarm_tui.engine.step import Comparison, Figure, Finding, Kind, Level, Outcome, Progress, Verdict
+from canswarm_tui.engine.step import Comparison, Figure, Finding, Keep, Kind, Level, Outcome, Progress, Verdict
 from canswarm_tui.engine.steps.blobs_minio import sound_blobs
+from canswarm_tui.engine.steps.etcd_choice import choose, put_back
 from canswarm_tui.engine.steps.keyed import Findings, Mended, SetDigest, SetName, compare_keyed
 from canswarm_tui.engine.text import bytes_text, shown
 from canswarm_tui.engine.transfer import CopyPlan, Pending, copy, undo
@@ -36,7 +38,7 @@ MEND = (
     "run the step again: it brings what is missing; a block damaged on the disk `ipfs repo verify --drop` removes first"
 )
 NAME = SetName("blobs", "blob", "IPFS", "by content", Mended.BY_RUNNING_AGAIN, MEND)
-MAP_NAME = SetName("large blobs", "cid", "etcd's map of CIDs", "by content")
+MAP_NAME = SetName("large blobs", "cid", "etcd's map of CIDs", "by content", Mended.BY_CHOICE)
 PLAN = CopyPlan("blobs", "blob", "IPFS", window=2)
 MAP_PLAN = CopyPlan("CIDs of large blobs", "cid", "etcd", window=1)
 MAP_STEP = "blobs-ipfs-map"
@@ -137,11 +139,23 @@ class BlobsToIpfs:
                 api.unpin(batch.root)
         if ctx.journal.sibling(MAP_STEP).count_receipts():
             with _map(ctx) as (map_ctx, client):
-                undo(cas_map_sink(client), map_ctx, MAP_PLAN)
+                sink = cas_map_sink(client)
+                put_back(map_ctx, sink)
+                undo(sink, map_ctx, MAP_PLAN)
         (ctx.folder / "exports" / "ipfs-cids.csv").unlink(missing_ok=True)
         return replace(
             outcome, summary=f"{outcome.summary}: unpinned; the node's own garbage collection frees the space"
         )
+
+    def resolve(self, ctx: StepContext, finding: Finding, keep: Keep) -> Outcome:
+        """Keep etcd's CID of a large blob, or put the one in its place under which the blob was brought to IPFS."""
+        key = bytes.fromhex(finding.details["key"])
+        cid = dict(_large(ctx)).get(key)
+        if cid is None or not finding.code.startswith(MAP_NAME.code):
+            raise Blocked(shown(key), "this run has brought no large blob of this name to IPFS", "run the step again")
+        with _map(ctx) as (map_ctx, client):
+            record = Record(key, hashlib.sha256(cid).digest(), len(cid), cid)
+            return choose(map_ctx, cas_map_sink(client), record, keep)
 
 
 def _arrived(ctx: StepContext, digest: SetDigest) -> Iterator[Wanted]:
@@ -243,7 +257,7 @@ def _map(ctx: StepContext) -> Iterator[tuple[StepContext, EtcdClient]]:
     """The context whose receipts are those of the map, and etcd."""
     client = EtcdClient(ctx.settings.etcd)
     try:
-        yield replace(ctx, journal=ctx.journal.sibling(MAP_STEP)), client
+        yield replace(ctx, journal=ctx.journal.sibling(MAP_STEP), owner=ctx.journal), client
     finally:
         client.close()
 
@@ -264,7 +278,6 @@ def _write_map(ctx: StepContext) -> str:
         sink = cas_map_sink(client)
         outcome = copy(records, sink, map_ctx, MAP_PLAN)
         ctx.retry.call(lambda: sink.sweep(ctx.journal.run_id))
-        map_ctx.journal.sweep_out(ctx.verb, ctx.sweep)
     return outcome.summary
 
 
@@ -274,7 +287,6 @@ def _verify_map(ctx: StepContext) -> tuple[Comparison | None, int]:
     with _map(ctx) as (map_ctx, client):
         found = ((entry.key, entry.value) for entry in cas_map_sink(client).scan())
         verdict = compare_keyed(map_ctx, _large(ctx), found, MAP_NAME, value_text=shown)
-        map_ctx.journal.sweep_out(ctx.verb, ctx.sweep)
     return verdict.comparisons[0], verdict.differences
 
 

@@ -11,16 +11,16 @@ import redis
 
 from canswarm_tui.engine.context import StepContext
 from canswarm_tui.engine.errors import Blocked, EngineError
-from canswarm_tui.engine.journal import Receipt, ReceiptFate
 from canswarm_tui.engine.records import Record, Wanted
 from canswarm_tui.engine.spool import Spool
 from canswarm_tui.engine.step import Finding, Keep, Kind, Level, Outcome, Progress, Verdict
+from canswarm_tui.engine.steps.etcd_choice import choose, put_back
 from canswarm_tui.engine.steps.keyed import Findings, Mended, SetDigest, SetName, compare_keyed
 from canswarm_tui.engine.text import duration_text, shown
 from canswarm_tui.engine.transfer import CopyPlan, Pending, copy, undo
 from canswarm_tui.engine.v1 import decisions as v1
 from canswarm_tui.engine.v1.redis_client import connect_redis, redis_address, redis_errors
-from canswarm_tui.engine.v2.decisions import EtcdSink, decision_sink, fits
+from canswarm_tui.engine.v2.decisions import decision_sink, fits
 from canswarm_tui.engine.v2.etcd_client import EtcdClient
 from canswarm_tui.engine.v2.etcd_facts import read_facts
 
@@ -108,42 +108,15 @@ class Decisions:
         """Delete the keys that this run created and that are still the same; put back what a person had replaced."""
         with _etcd(ctx) as etcd:
             sink = decision_sink(etcd, ctx.settings.etcd)
-            for key, former in ctx.journal.replaced():
-                _put_back(ctx, sink, key, former)
+            put_back(ctx, sink)
             return undo(sink, ctx, PLAN)
 
     def resolve(self, ctx: StepContext, finding: Finding, keep: Keep) -> Outcome:
         """Keep etcd's value, or put Redis's in its place; etcd's former value is kept whole for an undo."""
         key = bytes.fromhex(finding.details["key"])
         record = _site_record(ctx, key)
-        if keep is Keep.TARGET:
-            ctx.journal.put_receipt(Receipt(key, record.digest, record.size, ReceiptFate.TARGET_KEPT, "", 0))
-            return Outcome(present=1, summary=f"etcd keeps its value of {shown(key)}")
         with _etcd(ctx) as etcd:
-            sink = decision_sink(etcd, ctx.settings.etcd)
-            there = sink.get(key)
-            if there is None:
-                raise Blocked(
-                    shown(key), "etcd holds nothing under this key any more", "run the step again: it copies it"
-                )
-            ctx.journal.keep_replaced(key, there.value)
-            ctx.journal.put_receipt(Receipt(key, record.digest, record.size, ReceiptFate.REPLACED, "", 0))
-            if sink.replace(record, hashlib.sha256(there.value).digest()) is None:
-                ctx.journal.set_fates([key], ReceiptFate.LOST)
-                ctx.journal.forget_replaced(key)
-                raise Blocked(shown(key), "etcd's value changed at this moment", "look at both values again")
-        return Outcome(created=1, summary=f"etcd now holds the site's value of {shown(key)}; its former one is kept")
-
-
-def _put_back(ctx: StepContext, sink: EtcdSink, key: bytes, former: bytes) -> None:
-    """Undo a replacement, unless somebody has changed the value since."""
-    receipt = ctx.journal.receipt(key)
-    assert receipt is not None
-    ctx.journal.mark_write()
-    if sink.replace(Record(key, hashlib.sha256(former).digest(), len(former), former), receipt.digest) is not None:
-        ctx.say(f"put the former value of {shown(key)} back")
-    ctx.journal.set_fates([key], ReceiptFate.REMOVED)
-    ctx.journal.forget_replaced(key)
+            return choose(ctx, decision_sink(etcd, ctx.settings.etcd), record, keep)
 
 
 def _site_record(ctx: StepContext, key: bytes) -> Record:

@@ -13,11 +13,14 @@ from pydantic import SecretStr
 
 from canswarm_tui.engine.errors import ExitCode
 from canswarm_tui.engine.journal import ReceiptFate, StepState
+from canswarm_tui.engine.records import Record
 from canswarm_tui.engine.settings import EtcdSettings, IpfsSettings, S3Settings, Settings, SiteSettings
 from canswarm_tui.engine.step import Keep, Kind
 from canswarm_tui.engine.v1.blobs import size_class
 from canswarm_tui.engine.v2.blobs_ipfs import pinned_batches
 from canswarm_tui.engine.v2.cid import Cid
+from canswarm_tui.engine.v2.decisions import cas_map_sink
+from canswarm_tui.engine.v2.etcd_client import EtcdClient
 from canswarm_tui.engine.v2.kubo import KuboApi
 from canswarm_tui.engine.v2.s3_client import S3Client
 from canswarm_tui.sandbox.servers import Server
@@ -233,6 +236,31 @@ def test_a_block_that_is_gone_or_rotten_on_the_disk_of_the_node_is_named_and_can
             assert file.read_bytes() == whole
     finally:
         file.write_bytes(whole)
+
+
+def test_a_changed_cid_of_a_large_blob_is_a_conflict_of_the_step_and_can_be_resolved(bench: Bench) -> None:
+    for step in STEPS:
+        bench.run(step)
+    large = {p.name for p in bench.settings.site.cas_folder.rglob("*") if p.is_file() and p.stat().st_size > 2 << 20}
+    etcd = EtcdClient(bench.settings.etcd)
+    try:
+        sink = cas_map_sink(etcd)
+        entry = next(e for e in sink.scan() if e.key.decode() in large)
+        changed = Record(entry.key, hashlib.sha256(b"bafy").digest(), 4, b"bafy")
+        assert sink.replace(changed, hashlib.sha256(entry.value).digest()) is not None
+        assert bench.verify("blobs-ipfs").differences == 1
+        (stored,) = [f for f in bench.findings("blobs-ipfs") if f.wants_decision]
+        assert stored.finding.subject == entry.key.decode()
+        assert bench.record("blobs-ipfs").state is StepState.NEEDS_ATTENTION
+        bench.runner().resolve(stored, Keep.SITE, "somebody", "bafy is no CID")
+        assert bench.verify("blobs-ipfs").differences == 0
+        assert bench.record("blobs-ipfs").state is StepState.PROVED
+        bench.undo("blobs-ipfs")
+        left = sink.get(entry.key)
+        assert left is not None
+        assert left.value == b"bafy"
+    finally:
+        etcd.close()
 
 
 def test_an_undo_removes_our_objects_pins_and_bucket_and_leaves_those_of_others(bench: Bench, bucket: S3Client) -> None:

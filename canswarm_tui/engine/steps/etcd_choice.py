@@ -1,0 +1,46 @@
+"""A conflict in etcd resolved as a person chose, and taken back by an undo. Shared by decisions and the map of CIDs."""
+
+from __future__ import annotations
+
+import hashlib
+
+from canswarm_tui.engine.context import StepContext
+from canswarm_tui.engine.errors import Blocked
+from canswarm_tui.engine.journal import Receipt, ReceiptFate
+from canswarm_tui.engine.records import Record
+from canswarm_tui.engine.step import Keep, Outcome
+from canswarm_tui.engine.text import shown
+from canswarm_tui.engine.v2.decisions import EtcdSink
+
+
+def choose(ctx: StepContext, sink: EtcdSink, record: Record, keep: Keep) -> Outcome:
+    """Keep etcd's value, or put `record`, the site's, in its place; etcd's former value is kept whole for an undo.
+
+    Raises `Blocked` where etcd holds nothing there any more, or something else than a moment ago.
+    """
+    key = record.key
+    if keep is Keep.TARGET:
+        ctx.journal.put_receipt(Receipt(key, record.digest, record.size, ReceiptFate.TARGET_KEPT, "", 0))
+        return Outcome(present=1, summary=f"etcd keeps its value of {shown(key)}")
+    there = sink.get(key)
+    if there is None:
+        raise Blocked(shown(key), "etcd holds nothing under this key any more", "run the step again: it copies it")
+    ctx.journal.keep_replaced(key, there.value)
+    ctx.journal.put_receipt(Receipt(key, record.digest, record.size, ReceiptFate.REPLACED, "", 0))
+    if sink.replace(record, hashlib.sha256(there.value).digest()) is None:
+        ctx.journal.set_fates([key], ReceiptFate.LOST)
+        ctx.journal.forget_replaced(key)
+        raise Blocked(shown(key), "etcd's value changed at this moment", "look at both values again")
+    return Outcome(created=1, summary=f"etcd now holds the site's value of {shown(key)}; its former one is kept")
+
+
+def put_back(ctx: StepContext, sink: EtcdSink) -> None:
+    """Undo every replacement, unless somebody has changed the value since."""
+    for key, former in ctx.journal.replaced():
+        receipt = ctx.journal.receipt(key)
+        assert receipt is not None
+        ctx.journal.mark_write()
+        if sink.replace(Record(key, hashlib.sha256(former).digest(), len(former), former), receipt.digest) is not None:
+            ctx.say(f"put the former value of {shown(key)} back")
+        ctx.journal.set_fates([key], ReceiptFate.REMOVED)
+        ctx.journal.forget_replaced(key)
