@@ -43,6 +43,7 @@ def plant(folder: Path, seed: int) -> list[Planted]:
     planted = [
         *(Planted(kind, subject, ".cas") for kind, subject in _blobs(folder / ".cas", seed)),
         *(Planted(kind, subject, "redis") for kind, subject in site_damaged_keys.plant(folder / "redis.jsonl")),
+        Planted("clock_behind", _turn_back(folder / ".state" / "lamport.json"), ".state"),
         *(Planted(*found, ".state/plan.db") for found in site_damaged_plan.plant(folder / ".state" / "plan.db", seed)),
         *(
             Planted(*found, "logs/swarm.jsonl")
@@ -72,6 +73,12 @@ def leave_hot_journal(plan_db: Path) -> None:
     subprocess.run([sys.executable, "-c", script, str(plan_db)], check=False)
     if not Path(f"{plan_db}-journal").exists():
         raise Defect(str(plan_db), "the killed writer left no journal", "please report this")
+
+
+def _turn_back(clock: Path) -> str:
+    """The clock as an old copy has it; returns its name."""
+    clock.write_text(json.dumps({"counter": 1}))
+    return clock.name
 
 
 def _blobs(cas: Path, seed: int) -> Iterator[tuple[str, str]]:

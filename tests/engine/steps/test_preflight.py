@@ -98,6 +98,16 @@ def test_a_derived_table_that_was_changed_by_hand_is_named(settings: Settings) -
     assert "'FINAL'" in found.happened
 
 
+def test_a_clock_behind_the_ops_is_told(settings: Settings) -> None:
+    clock = settings.site.state_folder / "lamport.json"
+    clock.write_text('{"counter": 922}')
+    bench = Bench(settings)
+    bench.run("preflight")
+    (found,) = [f.finding for f in bench.findings("preflight") if f.finding.code == "site.clock_behind"]
+    assert (found.subject, found.level) == (str(clock), Level.WARNING)
+    assert "923" in found.happened
+
+
 def test_a_damaged_plan_store_blocks(settings: Settings) -> None:
     with settings.site.plan_db.open("r+b") as file:
         file.seek(4096 * 3)

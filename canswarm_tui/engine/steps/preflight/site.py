@@ -17,6 +17,7 @@ from canswarm_tui.engine.v1.plan_projection import Projection, compare_tables
 from canswarm_tui.engine.v1.plan_rows import BadRow
 from canswarm_tui.engine.v1.redis_client import connect_redis, redis_address
 
+_HIGHEST = "ops' highest Lamport stamp"
 _EXPORTED = "history is exported as it is, and named in the report"
 
 
@@ -67,6 +68,7 @@ def plan_store(survey: Survey) -> Iterator[Finding]:
 
 def _replayed(survey: Survey, db: PlanDb) -> Iterator[Finding]:
     bad: list[BadRow] = []
+    survey.figures[_HIGHEST] = 0
 
     def ops() -> Iterator[object]:
         for number, op in enumerate(db.ops(), 1):
@@ -75,6 +77,8 @@ def _replayed(survey: Survey, db: PlanDb) -> Iterator[Finding]:
                 survey.ctx.progress(Progress("replaying ops", number, survey.figure("ops")))
             if isinstance(op, BadRow):
                 bad.append(op)
+            elif op.lamport > survey.figure(_HIGHEST):
+                survey.figures[_HIGHEST] = op.lamport
             yield op
 
     with Projection(survey.ctx.scratch) as projection:
@@ -198,8 +202,14 @@ def clock(survey: Survey) -> Iterator[Finding]:
         yield warning(
             "site.clock", str(path), f"the Lamport clock can't be read: {found.trouble}", "restore it from a backup"
         )
-    else:
-        survey.figures["Lamport clock"] = found.counter
+        return
+    survey.figures["Lamport clock"] = found.counter
+    highest = survey.figure(_HIGHEST)
+    if found.counter < highest:
+        yield warning(
+            "site.clock_behind", str(path), f"it stands at {found.counter:,}, and an op is stamped {highest:,}",
+            f"v1 would give stamps twice: with v1 stopped, set its counter to {highest:,} or more",
+        )  # fmt: skip
 
 
 def writers(survey: Survey) -> Iterator[Finding]:
