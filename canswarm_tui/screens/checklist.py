@@ -122,7 +122,7 @@ class ChecklistScreen(StepScreen):
         waits = f"   ! {waiting_text(n)}" if n else ""
         self.put("#head", f"CAN Swarm v1 → v2   site {shown(model.site, 40)}{waits}{self.swarm.watching}")
         self.put("#live", live_text(model))
-        self.put("#health", health_text(model))
+        self.put("#health", health_text(model, width=self.size.width - 2))
         self._show_said()
         if self._ran != (model.running is not None):
             self._ran = not self._ran

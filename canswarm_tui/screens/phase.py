@@ -108,7 +108,7 @@ class PhaseScreen(StepScreen):
         limited = limit_words(self.swarm) if self._step in LIMITED else ""
         self._put("#live", Text(live_text(model, self._step, limited)))
         self._put("#bar", Text(bar_text(model, max(10, self.size.width - 2))))
-        self._put("#health", Text(health_text(model, PHASE_SERVERS[self._step])))
+        self._put("#health", Text(health_text(model, PHASE_SERVERS[self._step], self.size.width - 2)))
         self._offer()
 
     def _draw_findings(self, theme: str) -> None:

@@ -53,8 +53,10 @@ class VerificationScreen(StepScreen):
         Binding("o", "report", "Report", id="verification-report", tooltip="the report, and where it is saved"),
         Binding("r", "run_step", "Final", id="run-final", show=False,
                 tooltip="run the last step: one verdict over all"),
-        Binding("n", "turn(1)", "Next", id="next-differences", tooltip="the next page of differences"),
-        Binding("b", "turn(-1)", "Before", id="previous-differences", tooltip="the page of differences before"),
+        Binding("n", "turn(1)", "Next", id="next-differences", show=False,
+                tooltip="the next page of differences"),
+        Binding("b", "turn(-1)", "Before", id="previous-differences", show=False,
+                tooltip="the page of differences before"),
         Binding("l", "log", "Log", id="verification-log", show=False),
         Binding("tab", "other_table", "Other table", id="other-table", show=False, priority=True),
     ]  # fmt: skip
@@ -89,6 +91,7 @@ class VerificationScreen(StepScreen):
         self._differing().add_column("what")
         self.redraw()
         self._proofs().focus()
+        self._to_attention()
 
     def on_resize(self) -> None:
         self.set_class(self.size.width >= WIDE, "wide")
@@ -123,6 +126,7 @@ class VerificationScreen(StepScreen):
         self.action_compare()
 
     def on_descendant_focus(self) -> None:
+        self._draw_differences()
         self._show_detail()
 
     def chosen_step(self) -> str | None:
@@ -182,6 +186,13 @@ class VerificationScreen(StepScreen):
     def action_other_table(self) -> None:
         (self._proofs() if self._differing().has_focus else self._differing()).focus()
 
+    def _to_attention(self) -> None:
+        """The first step that needs a person: there is something to see, wherever it stands in the table."""
+        for number, row in enumerate(self._rows):
+            if row.number is None and row.step != FINAL and row.word == "needs attention":
+                self._proofs().move_cursor(row=number)
+                return
+
     def _draw_proofs(self) -> None:
         rows, theme = proof_rows(self.swarm.model), self.app.theme
         if (rows, theme) == self._drawn_rows:
@@ -211,10 +222,11 @@ class VerificationScreen(StepScreen):
                 self._page = 0
             self._source, self._chosen = source, differences_of(self.swarm.model, step)
         self._page = min(self._page, self._pages - 1)
-        pages = f", page {self._page + 1:,} of {self._pages:,}" if self._pages > 1 else ""
+        pages = f", page {self._page + 1:,} of {self._pages:,} (n, b)" if self._pages > 1 else ""
         of = "all steps" if step == FINAL else BY_NAME[step].title
         title = Text().append(f"Differences: {len(self._chosen):,}{pages}", style_of("title", self.app.theme))
-        self.put("#differences-title", title.append(f"   {of}", style_of("muted", self.app.theme)))
+        how = "   Tab: choose one" if self._chosen and not self._differing().has_focus else ""
+        self.put("#differences-title", title.append(f"   {of}{how}", style_of("muted", self.app.theme)))
         page = self._chosen[self._page * PAGE : (self._page + 1) * PAGE]
         if page == self._drawn:
             return

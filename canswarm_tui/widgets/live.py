@@ -66,19 +66,17 @@ def bar_text(model: RunModel, width: int) -> str:
     return f"{'█' * full}{'░' * (cells - full)} {share:4.0%}"
 
 
-def health_text(model: RunModel, names: Sequence[str] = SERVERS) -> str:
-    """One line: each of the servers with a sign and how long it took, trouble first in words; none: empty."""
+def health_text(model: RunModel, names: Sequence[str] = SERVERS, width: int = 200) -> str:
+    """One line: each of the servers with a sign, trouble first in words, and how long it took where that has room."""
     if not names:
         return ""
     if not any(name in model.health for name in names):
         return "servers: looking…"
-    parts = []
-    for name in names:
-        seen = model.health.get(name)
-        if seen is not None:
-            parts.append(f"✓ {name} {seen.took_ms:.0f} ms" if seen.error is None else f"✗ {name} {seen.error.happened}")
-    parts.sort(key=lambda part: part.startswith("✓"))
-    return shown("  ".join(parts), 400)
+    known = [seen for name in names if (seen := model.health.get(name)) is not None]
+    troubles = [f"✗ {seen.name} {seen.error.happened}" for seen in known if seen.error is not None]
+    well = [seen for seen in known if seen.error is None]
+    text = shown("  ".join([*troubles, *(f"✓ {seen.name} {seen.took_ms:.0f} ms" for seen in well)]), 400)
+    return text if len(text) <= width else shown("  ".join([*troubles, *(f"✓ {seen.name}" for seen in well)]), 400)
 
 
 def sparkline(values: Sequence[float], width: int = 16) -> str:

@@ -188,7 +188,7 @@ async def test_differences_follow_the_step_under_the_cursor_and_are_paged(tmp_pa
         assert "turn" not in offered(app)
         to_row(app, "All of it")
         await pilot.pause()
-        assert f"Differences: {PAGE + 5}, page 1 of 2   all steps" in text_of(app, "#differences-title")
+        assert f"Differences: {PAGE + 5}, page 1 of 2 (n, b)   all steps" in text_of(app, "#differences-title")
         to_row(app, "decisions in etcd")
         await pilot.pause()
         app.draw()
@@ -404,3 +404,16 @@ async def test_hostile_data_is_shown_as_it_is_everywhere(
         told = "".join(text_of(app, f"#{name}") for name in ("about", "site", "target", "receipt", "pairs"))
         assert "[/etc/passwd]" in told
         assert not {"\x1b", "\x07", "\u202e"} & set(told + line)
+
+
+async def test_it_opens_on_the_first_step_that_needs_a_person_and_shows_its_differences(tmp_path: Path) -> None:
+    app, _ = make_app(tmp_path)
+    verified(app.place, differing("need-7"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        await until(pilot, lambda: "Differences: 1" in text_of(app, "#differences-title"))
+        assert "Tab: choose one" in text_of(app, "#differences-title")
+        await pilot.press("tab")
+        await pilot.pause()
+        assert "Tab" not in text_of(app, "#differences-title")
+        assert "need-7" in text_of(app, "#detail")
