@@ -19,7 +19,7 @@ from textual.screen import Screen
 
 from canswarm_tui.bridge import EngineEnded, EngineProgressed, EngineSaid, EngineThread, Result
 from canswarm_tui.commands.face import log_to
-from canswarm_tui.engine.events import FindingSeen, Retrying, Said, StepEnded, StepStarted
+from canswarm_tui.engine.events import CheckEnded, FindingSeen, Retrying, Said, StepEnded, StepStarted
 from canswarm_tui.engine.journal import Journal
 from canswarm_tui.engine.lock import is_held
 from canswarm_tui.engine.place import place_of
@@ -167,6 +167,8 @@ class SwarmApp(App[int], inherit_bindings=False):
             self.model.found(event)
         elif isinstance(event, Said):
             self.model.note(event.text)
+        elif isinstance(event, CheckEnded):
+            self.model.checks = {**self.model.checks, event.checked.name: event.checked}
         elif isinstance(event, StepEnded):
             self.model.ended(event)
             self.model.read(elsewhere=False)

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, TypeAlias
 from textual.message import Message
 
 from canswarm_tui.engine.errors import Defect, EngineError
-from canswarm_tui.engine.events import Event, FindingSeen, Retrying, Said, StepEnded, StepProgressed, StepStarted
+from canswarm_tui.engine.events import (
+    CheckEnded,
+    Event,
+    FindingSeen,
+    Retrying,
+    Said,
+    StepEnded,
+    StepProgressed,
+    StepStarted,
+)
 from canswarm_tui.engine.live import write_live
 from canswarm_tui.engine.place import place_of
 from canswarm_tui.engine.rate import RateLimit, limit_of
@@ -144,6 +153,8 @@ def line_of(event: Event) -> str:
             return f"{step}: trying again in {delay_s:.1f} s (attempt {attempt}): {error}"
         case Said(step, text):
             return f"{step}: {text}"
+        case CheckEnded(step, checked):
+            return f"{step}: check {checked.name} came out: {checked.word}"
         case StepEnded(step, verb, state, outcome, verdict, error):
             said = error or (outcome and outcome.summary) or (verdict and verdict.summary) or ""
             return f"{step}: {verb.value} ended, {state.value}. {said}".rstrip()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from canswarm_tui.engine.checklist import BY_NAME, CHECKLIST, STEPS, Item
+from canswarm_tui.engine.checks import FACT, Checked, checked_of
 from canswarm_tui.engine.errors import EngineError
 from canswarm_tui.engine.events import FindingSeen, Retrying, StepEnded, StepProgressed, StepStarted
 from canswarm_tui.engine.journal import Journal, StepRecord, StepState, StoredFinding
@@ -42,6 +44,8 @@ class RunModel:
     site: str
     records: dict[str, StepRecord] = field(default_factory=dict)
     findings: list[StoredFinding] = field(default_factory=list)
+    checks: Mapping[str, Checked] = field(default_factory=dict)
+    """Preflight's checks that have come out, by name."""
     running: tuple[str, Verb] | None = None
     progress: Progress | None = None
     waiting: str = ""
@@ -64,6 +68,7 @@ class RunModel:
             try:
                 journal = Journal.observe(self.place.journal)
                 self.records, self.findings = journal.records(), journal.findings()
+                self.checks = checked_of(journal.step("preflight").fact(FACT))
                 journal.close()
             except EngineError as exc:
                 self.note(str(exc))
@@ -86,6 +91,9 @@ class RunModel:
 
     def started(self, event: StepStarted) -> None:
         self.running, self.progress, self.waiting = (event.step, event.verb), None, ""
+        if event.step == "preflight" and event.verb is Verb.RUN:
+            again = event.only_check
+            self.checks = {} if again is None else {n: one for n, one in self.checks.items() if n != again}
         self.rates.clear()
         self.seen.clear()
         self.retries = 0

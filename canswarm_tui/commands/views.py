@@ -9,7 +9,8 @@ from typing import Any
 
 from canswarm_tui.commands.face import Face
 from canswarm_tui.engine.checklist import STEPS
-from canswarm_tui.engine.journal import Journal, StepRecord, StepState, StoredFinding
+from canswarm_tui.engine.checks import FACT, TITLES, checked_of
+from canswarm_tui.engine.journal import Journal, Json, StepRecord, StepState, StoredFinding
 from canswarm_tui.engine.place import Place
 from canswarm_tui.engine.text import shown, waiting_text
 
@@ -17,7 +18,8 @@ from canswarm_tui.engine.text import shown, waiting_text
 def run_view(place: Place) -> dict[str, Any]:
     """Everything about one run, from its journal alone; a site that has none yet gives empty steps."""
     if not place.journal.exists():
-        return {"run_id": None, "steps": [step_view(StepRecord(i.name)) for i in STEPS], "findings": [], "waiting": 0}
+        steps = [step_view(StepRecord(i.name)) for i in STEPS]
+        return {"run_id": None, "steps": steps, "checks": checks_view(None), "findings": [], "waiting": 0}
     journal = Journal.observe(place.journal)
     try:
         records = journal.records()
@@ -25,6 +27,7 @@ def run_view(place: Place) -> dict[str, Any]:
         return {
             "run_id": journal.run_id,
             "steps": [step_view(records.get(i.name, StepRecord(i.name))) for i in STEPS],
+            "checks": checks_view(journal.step("preflight").fact(FACT)),
             "findings": [finding_view(f) for f in found],
             "waiting": sum(f.wants_decision for f in found),
             "counts": _counts(found),
@@ -32,6 +35,17 @@ def run_view(place: Place) -> dict[str, Any]:
         }
     finally:
         journal.close()
+
+
+def checks_view(fact: Json) -> list[dict[str, Any]]:
+    """Preflight's checks in their order; `came_out` is null for one that was not made yet."""
+    made = checked_of(fact)
+    return [
+        {"check": name, "title": title, "came_out": None}
+        if name not in made
+        else {"check": name, "title": title, "came_out": made[name].word, "at": when(made[name].at)}
+        for name, title in TITLES.items()
+    ]
 
 
 def step_view(record: StepRecord) -> dict[str, Any]:

@@ -74,10 +74,11 @@ def plan(face: Face, steps: tuple[str, ...]) -> int:
 
 
 @click.command()
+@click.option("--check", "check", metavar="NAME", help="make just this check again; the others stand as they were")
 @common
-def preflight(face: Face) -> int:
+def preflight(face: Face, check: str | None) -> int:
     """Look at the site, this machine and every target; changes neither site nor target."""
-    return _work(face, lambda runner: runner.run(["preflight"]))
+    return _work(face, lambda runner: runner.run(["preflight"]) if check is None else runner.recheck(check))
 
 
 @click.command()

@@ -59,6 +59,8 @@ class StepContext:
     """Verifies another step, for the final verification."""
     records: Callable[[], Mapping[str, StepRecord]] | None = None
     """Where every step stands, for the final verification."""
+    only_check: str | None = None
+    """The one check of a preflight that is made again; the findings of the others stand."""
     owner: StepJournal | None = None
     """The step whose findings these are, where its receipts are kept under another name in `journal`."""
     _throttle: _Throttle = field(default_factory=lambda: _Throttle(PROGRESS_EVERY_S))

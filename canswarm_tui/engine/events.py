@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from canswarm_tui.engine.checks import Checked
 from canswarm_tui.engine.errors import EngineError
 from canswarm_tui.engine.journal.state import StepState
 from canswarm_tui.engine.step import Finding, Outcome, Progress, Verb, Verdict
@@ -14,6 +15,8 @@ from canswarm_tui.engine.step import Finding, Outcome, Progress, Verb, Verdict
 class StepStarted:
     step: str
     verb: Verb
+    only_check: str | None = None
+    """The one check of a preflight that is made again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,14 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckEnded:
+    """One of preflight's checks has come out."""
+
+    step: str
+    checked: Checked
+
+
+@dataclass(frozen=True, slots=True)
 class StepEnded:
     """The verb has ended and the journal says so: one of outcome, verdict, error is given."""
 
@@ -61,5 +72,5 @@ class StepEnded:
     error: EngineError | None = None
 
 
-Event = StepStarted | StepProgressed | FindingSeen | Retrying | Said | StepEnded
+Event = StepStarted | StepProgressed | FindingSeen | Retrying | Said | CheckEnded | StepEnded
 Emit = Callable[[Event], None]

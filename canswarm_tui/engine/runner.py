@@ -22,7 +22,7 @@ from canswarm_tui.engine.place import place_of, site_identity, target_addresses
 from canswarm_tui.engine.rate import RateLimit, limit_of, limit_text
 from canswarm_tui.engine.report import write_report
 from canswarm_tui.engine.settings import Settings
-from canswarm_tui.engine.step import Finding, Keep, Level, Outcome, Resolver, Step, Verb, Verdict
+from canswarm_tui.engine.step import Finding, Keep, Level, Outcome, Rechecker, Resolver, Step, Verb, Verdict
 from canswarm_tui.engine.stop import StopSignal
 
 log = logging.getLogger(__name__)
@@ -92,6 +92,19 @@ class Runner:
                 self._check_step(journal, info)
             return self._result(journal)
 
+    def recheck(self, check: str) -> RunResult:
+        """Make one check of the preflight again; what the others found stands. Raises as a preflight does."""
+        (info,) = in_order(["preflight"])
+        step = cast("Rechecker", self.steps(info.name))
+        with self._session([info]) as journal:
+            step.require_made(journal.step(info.name), check)
+            with self._verb(journal, info, Verb.RUN, only_check=check) as ctx:
+                ctx.journal.set_state(StepState.RUNNING)
+                blockers = self._end_run(ctx, step.recheck(ctx, check))
+            self._report(journal)
+            _refuse(info, blockers)
+            return self._result(journal)
+
     def undo(self, name: str) -> RunResult:
         """Remove what this run created in one step; later steps that stand on it must be undone before."""
         (info,) = in_order([name])
@@ -144,11 +157,7 @@ class Runner:
         with self._verb(journal, info, Verb.RUN) as ctx:
             ctx.journal.set_state(StepState.RUNNING)
             outcome = self.steps(info.name).run(ctx)
-            ctx.journal.sweep_out(ctx.verb, ctx.sweep)
-            blockers = _blockers(ctx.journal.findings())
-            attention = blockers or ctx.journal.waiting_findings()
-            state = StepState.NEEDS_ATTENTION if attention else StepState.DONE
-            self._end(ctx, StepState.SKIPPED if outcome.skipped else state, outcome=outcome)
+            blockers = self._end_run(ctx, outcome)
         if outcome.created or outcome.removed:
             _forget_final_verdict(journal, info)
         _refuse(info, blockers)
@@ -183,10 +192,19 @@ class Runner:
             _forget_final_verdict(journal, info)
         return verdict
 
+    def _end_run(self, ctx: StepContext, outcome: Outcome) -> list[Finding]:
+        """The end of a run; returns the blockers that stand."""
+        ctx.journal.sweep_out(ctx.verb, ctx.sweep, ctx.only_check)
+        blockers = _blockers(ctx.journal.findings())
+        attention = blockers or ctx.journal.waiting_findings()
+        state = StepState.NEEDS_ATTENTION if attention else StepState.DONE
+        self._end(ctx, StepState.SKIPPED if outcome.skipped else state, outcome=outcome)
+        return blockers
+
     def _end(
         self, ctx: StepContext, state: StepState, *, outcome: Outcome | None = None, verdict: Verdict | None = None
     ) -> None:
-        ctx.journal.sweep_out(ctx.verb, ctx.sweep)
+        ctx.journal.sweep_out(ctx.verb, ctx.sweep, ctx.only_check)
         if ctx.verb in (Verb.RUN, Verb.VERIFY, Verb.UNDO):
             ctx.journal.set_state(state, outcome=outcome, verdict=verdict)
         moved = outcome.created + outcome.removed if outcome is not None else 0
@@ -257,7 +275,13 @@ class Runner:
 
     @contextmanager
     def _context(
-        self, journal: Journal, info: StepInfo, verb: Verb, *, fresh_verdicts: bool = False
+        self,
+        journal: Journal,
+        info: StepInfo,
+        verb: Verb,
+        *,
+        fresh_verdicts: bool = False,
+        only_check: str | None = None,
     ) -> Iterator[StepContext]:
         step_journal = journal.step(info.name)
         sweep = step_journal.note(verb, "started")
@@ -267,7 +291,7 @@ class Runner:
         try:
             yield StepContext(
                 self.settings, step_journal, verb, sweep, self.stop, self.emit, self.limit,
-                self.place.folder, scratch, fresh_verdicts,
+                self.place.folder, scratch, fresh_verdicts, only_check=only_check,
                 verify_step=lambda name: self._verify_step(journal, BY_NAME[name], fresh_verdicts=False),
                 records=journal.records,
             )  # fmt: skip
@@ -276,11 +300,17 @@ class Runner:
 
     @contextmanager
     def _verb(
-        self, journal: Journal, info: StepInfo, verb: Verb, *, fresh_verdicts: bool = False
+        self,
+        journal: Journal,
+        info: StepInfo,
+        verb: Verb,
+        *,
+        fresh_verdicts: bool = False,
+        only_check: str | None = None,
     ) -> Iterator[StepContext]:
         """One verb with its beginning and its end, good or bad, in journal and events."""
-        with self._context(journal, info, verb, fresh_verdicts=fresh_verdicts) as ctx:
-            self.emit(StepStarted(info.name, verb))
+        with self._context(journal, info, verb, fresh_verdicts=fresh_verdicts, only_check=only_check) as ctx:
+            self.emit(StepStarted(info.name, verb, only_check))
             try:
                 self.stop.check()
                 yield ctx

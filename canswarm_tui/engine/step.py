@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from canswarm_tui.engine.context import StepContext
+    from canswarm_tui.engine.journal import StepJournal
 
 Figure = int | float | str
 
@@ -183,4 +184,16 @@ class Resolver(Protocol):
 
     def resolve(self, ctx: StepContext, finding: Finding, keep: Keep) -> Outcome:
         """Keep the target's value (and say so in the receipt), or put the site's there, the other one kept for undo."""
+        ...
+
+
+class Rechecker(Protocol):
+    """A step of several checks, each of which can be made again by itself."""
+
+    def require_made(self, journal: StepJournal, name: str) -> None:
+        """Raise `SettingsError` for a name that no check has, `Blocked` where the others were not made yet."""
+        ...
+
+    def recheck(self, ctx: StepContext, name: str) -> Outcome:
+        """Make one check again; the outcome is that of all."""
         ...

@@ -72,11 +72,12 @@ def store(db: sqlite3.Connection, step: str, verb: str, sweep: int, finding: Fin
     return identity
 
 
-def sweep_out(db: sqlite3.Connection, step: str, verb: str, sweep: int) -> None:
-    """After a whole look: what it did not see again is gone."""
+def sweep_out(db: sqlite3.Connection, step: str, verb: str, sweep: int, check: str | None = None) -> None:
+    """After a whole look, or that of one check: what it did not see again is gone."""
     db.execute(
-        "UPDATE findings SET status = 'gone' WHERE step = ? AND verb = ? AND sweep < ? AND status <> 'gone'",
-        (step, verb, sweep),
+        "UPDATE findings SET status = 'gone' WHERE step = ? AND verb = ? AND sweep < ? AND status <> 'gone'"
+        " AND (? IS NULL OR json_extract(details, '$.check') = ?)",
+        (step, verb, sweep, check, check),
     )
 
 

@@ -134,9 +134,9 @@ class StepJournal:
         with self._journal.transaction("findings") as db:
             return [findings.store(db, self.step, verb.value, sweep, f) for f in seen]
 
-    def sweep_out(self, verb: Verb, sweep: int) -> None:
+    def sweep_out(self, verb: Verb, sweep: int, check: str | None = None) -> None:
         with self._journal.transaction("sweep") as db:
-            findings.sweep_out(db, self.step, verb.value, sweep)
+            findings.sweep_out(db, self.step, verb.value, sweep, check)
 
     def findings(self) -> list[StoredFinding]:
         return self._journal.findings(step=self.step)

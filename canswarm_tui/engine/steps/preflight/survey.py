@@ -33,8 +33,9 @@ class Survey:
             yield finding
 
     def left_out(self) -> Iterator[Finding]:
-        """One finding for each sort that was too many to name."""
-        for code, count in self._named.items():
+        """One finding for each sort that was too many to name since the last call."""
+        counts, self._named = self._named, {}
+        for code, count in counts.items():
             if count > NAMED_AT_MOST:
                 yield warning(
                     f"{code}.more", f"{count:,} of {code}", f"{NAMED_AT_MOST} are named, the others are like them",
