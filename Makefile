@@ -7,7 +7,7 @@ BIN := .venv/bin
 setup: .venv/.ready
 
 .venv/.ready: requirements.lock
-	@test -n "$(PYTHON)" || { echo "canswarm-tui needs Python 3.11 or 3.12: install one (Debian: apt install python3.11-venv) or name it: make PYTHON=/path/to/python3.12" >&2; exit 2; }
+	@"$(or $(PYTHON),false)" -c 'import sys; sys.exit(not (3,11) <= sys.version_info < (3,13))' 2>/dev/null || { echo "canswarm-tui needs Python 3.11 or 3.12: install one (Debian: apt install python3.11-venv) or name it: make PYTHON=/path/to/python3.12" >&2; exit 2; }
 	@"$(PYTHON)" -c 'import ensurepip' 2>/dev/null || { echo "$(PYTHON) has no venv module: install it (Debian: apt install python3-venv)" >&2; exit 2; }
 	"$(PYTHON)" -m venv .venv
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock

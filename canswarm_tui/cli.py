@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
-import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -16,7 +14,7 @@ import click
 
 from canswarm_tui import __version__
 from canswarm_tui.commands.face import Face, end_with_error, log_to
-from canswarm_tui.engine.errors import Defect, EngineError, ExitCode, SettingsError, Stopped, file_error
+from canswarm_tui.engine.errors import Defect, EngineError, ExitCode, SettingsError, Stopped, machine_error
 
 _COMMANDS = {
     "init": ("setup", "init", "ask for settings, test each connection and write the file"),
@@ -40,18 +38,6 @@ _COMMANDS = {
 }
 
 _GROUPS = frozenset({"findings", "sandbox"})
-_OF_THE_MACHINE = frozenset(
-    {
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EROFS,
-        errno.EACCES,
-        errno.EPERM,
-        errno.ENOTDIR,
-        errno.EISDIR,
-        errno.ENAMETOOLONG,
-    }
-)
 
 
 class _LazyGroup(click.Group):
@@ -134,8 +120,8 @@ def _command_of(arguments: Sequence[str]) -> str:
 
 def _unforeseen(exc: Exception, subject: str) -> EngineError:
     """A disk or a right that nobody foresaw, or a mistake of ours."""
-    if isinstance(exc, OSError) and exc.errno in _OF_THE_MACHINE and exc.filename is not None:
-        return file_error(os.fsdecode(exc.filename), exc, "give a path that can be used, with the rights to use it")
+    if (known := machine_error(exc)) is not None:
+        return known
     log = Face.log_path()
     remedy = f"the log has the details: {log}" if log else f"no log could be written; it said: {exc}"
     return Defect(subject, f"a mistake of ours ({type(exc).__name__})", remedy)

@@ -7,8 +7,22 @@ never an error but a finding; a broken world is an error; a broken programme is 
 from __future__ import annotations
 
 import errno
+import os
 from enum import IntEnum
 from typing import ClassVar
+
+_OF_THE_MACHINE = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EROFS,
+        errno.EACCES,
+        errno.EPERM,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.ENAMETOOLONG,
+    }
+)
 
 
 class ExitCode(IntEnum):
@@ -111,3 +125,10 @@ def file_error(subject: str, exc: OSError, remedy: str) -> EngineError:
     if exc.errno in (errno.ENOSPC, errno.EDQUOT):
         return NoSpace(subject, happened, "free space on its disk, then do the same again")
     return SettingsError(subject, happened, remedy)
+
+
+def machine_error(exc: BaseException) -> EngineError | None:
+    """The error for a disk or a right that nobody foresaw at its place; None for any other exception."""
+    if not isinstance(exc, OSError) or exc.errno not in _OF_THE_MACHINE or exc.filename is None:
+        return None
+    return file_error(os.fsdecode(exc.filename), exc, "give us the rights to use it, or name another")

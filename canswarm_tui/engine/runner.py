@@ -14,7 +14,7 @@ from canswarm_tui.engine import registry
 from canswarm_tui.engine.checklist import BY_NAME, STEP_NAMES, STEPS, StepInfo, in_order
 from canswarm_tui.engine.context import StepContext
 from canswarm_tui.engine.decisions_of_people import require_conflict
-from canswarm_tui.engine.errors import Blocked, Defect, EngineError, ExitCode, SettingsError, Unreachable
+from canswarm_tui.engine.errors import Blocked, Defect, EngineError, ExitCode, SettingsError, Unreachable, machine_error
 from canswarm_tui.engine.events import Emit, Said, StepEnded, StepStarted
 from canswarm_tui.engine.journal import FindingStatus, Journal, StepRecord, StepState, StoredFinding, has_run
 from canswarm_tui.engine.lock import hold_run
@@ -319,11 +319,11 @@ class Runner:
                 raise
             except Exception as exc:
                 log.exception("%s of %s failed", verb.value, info.name)
-                defect = Defect(
+                error = machine_error(exc) or Defect(
                     info.title, f"a mistake of ours ({type(exc).__name__})", f"the log has it: {self.place.log}"
                 )
-                self._failed(ctx, defect)
-                raise defect from exc
+                self._failed(ctx, error)
+                raise error from exc
 
     def _failed(self, ctx: StepContext, error: EngineError) -> None:
         log.warning("%s of %s ended: %s", ctx.verb.value, ctx.step, error)

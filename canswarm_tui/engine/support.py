@@ -10,6 +10,7 @@ import tarfile
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -126,7 +127,8 @@ def write_archive(path: Path, items: Iterable[Item]) -> None:
     except OSError as exc:
         raise SettingsError(str(path), f"it can't be written: {exc.strerror}", "name another file with --out") from exc
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def _texts(settings: Settings, place: Place) -> Iterator[tuple[str, str]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -230,6 +232,20 @@ def test_a_difference_that_no_finding_names_is_a_defect(bench: Bench) -> None:
     bench.fakes["preflight"] = Fake(verdict=Verdict((Comparison("keys", "by content", 3, 2),), 1))
     with pytest.raises(Defect, match="no finding names"):
         bench.runner().run(["preflight"])
+
+
+@pytest.mark.parametrize(("number", "code"), [(errno.EACCES, ExitCode.SETTINGS), (errno.ENOSPC, ExitCode.UNREACHABLE)])
+def test_a_right_or_a_disk_that_nobody_foresaw_is_named_and_is_no_defect(
+    bench: Bench, number: int, code: ExitCode
+) -> None:
+    def refused(_ctx: StepContext) -> None:
+        raise OSError(number, os.strerror(number), "/somewhere/file")
+
+    bench.fakes["preflight"] = Fake(running=refused)
+    with pytest.raises(EngineError, match=f"^/somewhere/file: .*{os.strerror(number)}") as told:
+        bench.runner().run(["preflight"])
+    assert told.value.exit_code is code
+    assert bench.record("preflight").state is StepState.STOPPED
 
 
 def test_a_skipped_step_is_told_as_skipped_and_never_as_proved(bench: Bench) -> None:

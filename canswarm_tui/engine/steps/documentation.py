@@ -9,10 +9,10 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from canswarm_tui.engine.context import StepContext
-from canswarm_tui.engine.errors import NoSpace
+from canswarm_tui.engine.errors import NoSpace, SiteUnreadable
 from canswarm_tui.engine.step import Comparison, Finding, Kind, Level, Outcome, Progress, Verdict
 from canswarm_tui.engine.steps.audit_pass import audit_pass
 from canswarm_tui.engine.v1 import site
@@ -124,6 +124,13 @@ def _bad_task(row: BadRow) -> Finding:
     )  # fmt: skip
 
 
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as exc:
+        raise SiteUnreadable(str(path), exc.strerror or str(exc), "check the file's rights and its disk") from exc
+
+
 def _export_log(ctx: StepContext, folder: Path, files: dict[str, str]) -> tuple[int, int]:
     """Copy the log up to its present size, and say what is not sound in it; returns lines and unsound lines."""
     path = site.log_file(ctx.settings.site)
@@ -134,7 +141,7 @@ def _export_log(ctx: StepContext, folder: Path, files: dict[str, str]) -> tuple[
     target = folder / "swarm.jsonl"
     partial = target.with_suffix(".partial")
     partial.touch(mode=0o600)
-    with path.open("rb") as source, partial.open("wb") as copy:
+    with _opened(path) as source, partial.open("wb") as copy:
         done = 0
         while done < size and (chunk := source.read(min(_CHUNK, size - done))):
             ctx.stop.check()

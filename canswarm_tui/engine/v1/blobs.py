@@ -19,6 +19,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
+from canswarm_tui.engine.errors import SiteUnreadable
 from canswarm_tui.engine.records import Record
 from canswarm_tui.engine.v1.envelope import is_blob_name
 from canswarm_tui.engine.v1.workers import default_processes, ordered_map, stop_if_unwanted
@@ -177,8 +178,11 @@ def _top(cas: Path) -> tuple[list[str], list[Oddity]]:
         return [], []
     above = _list(cas, cas)
     oddities = [*above.oddities, *(_stranger(e, cas) for e in above.entries if e.name != "sha256" or not e.is_dir())]
-    if not (cas / "sha256").is_dir():
-        return [], oddities
+    try:
+        if not (cas / "sha256").is_dir():
+            return [], oddities
+    except OSError as exc:
+        raise SiteUnreadable(str(cas), exc.strerror or str(exc), "check the folder's rights and its disk") from exc
     level = _list(cas / "sha256", cas)
     oddities += [*level.oddities, *(_stranger(e, cas) for e in level.entries if not _is_prefix(e))]
     return [e.name for e in level.entries if _is_prefix(e)], oddities
