@@ -19,6 +19,7 @@ from textual.screen import Screen
 
 from canswarm_tui.bridge import EngineEnded, EngineProgressed, EngineSaid, EngineThread, Result
 from canswarm_tui.commands.face import log_to
+from canswarm_tui.engine.errors import Stopped
 from canswarm_tui.engine.events import CheckEnded, FindingSeen, Retrying, Said, StepEnded, StepStarted
 from canswarm_tui.engine.journal import Journal
 from canswarm_tui.engine.lock import is_held
@@ -180,7 +181,10 @@ class SwarmApp(App[int], inherit_bindings=False):
         self.model.read(elsewhere=False)
         if message.error is not None:
             self.model.note(str(message.error))
-            self.tell(str(message.error), severity="error")
+            if isinstance(message.error, Stopped):
+                self.tell("stopped at a safe point; r goes on")
+            else:
+                self.tell(str(message.error), severity="error")
         elif isinstance(message.result, dict):
             self.model.plans |= message.result
         elif message.result is not None and message.result.waiting:

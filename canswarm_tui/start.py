@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +17,14 @@ from textual.message import Message
 from textual.widgets import DataTable, Footer, Input, Static
 
 from canswarm_tui.commands.setup import check_answer, values_now, what_is_no_site, write_settings
+from canswarm_tui.engine.checklist import BY_NAME, STEPS
 from canswarm_tui.engine.errors import EngineError, SettingsError
 from canswarm_tui.engine.journal import Journal
 from canswarm_tui.engine.probe import probe
 from canswarm_tui.engine.settings import Settings
 from canswarm_tui.engine.settings_file import default_file, known_keys, load_settings, secret_keys, settings_of
 from canswarm_tui.engine.text import shown
+from canswarm_tui.model import FINISHED
 from canswarm_tui.preferences import Preferences
 from canswarm_tui.theme import DARK, LIGHT
 
@@ -39,7 +42,12 @@ class PastRun:
 
     root: str
     steps: int
+    """How many of the checklist's steps have run."""
     journal: Path
+    following: str = ""
+    """The title of the next step; empty where nothing is left."""
+    last_at: float = 0.0
+    """When a step began or ended last, in seconds since 1970."""
 
 
 def past_runs(state_dir: Path) -> Iterator[PastRun]:
@@ -52,21 +60,25 @@ def past_runs(state_dir: Path) -> Iterator[PastRun]:
             continue
         try:
             root = journal.setup().get("site.root", "")
-            steps = sum(record.outcome is not None for record in journal.records().values())
+            records = {name: record for name, record in journal.records().items() if name in BY_NAME}
         except EngineError:
             continue
         finally:
             journal.close()
         if root:
-            yield PastRun(root, steps, path)
+            steps = sum(record.outcome is not None for record in records.values())
+            left = (i.title for i in STEPS if i.name not in records or records[i.name].state not in FINISHED)
+            yield PastRun(
+                root, steps, path, next(left, ""), max((r.changed_at or 0.0 for r in records.values()), default=0.0)
+            )
 
 
 class Tested(Message):
     """The server that a field names has answered, or has not."""
 
-    def __init__(self, key: str, text: str) -> None:
+    def __init__(self, key: str, value: str, text: str) -> None:
         super().__init__()
-        self.key, self.text = key, text
+        self.key, self.value, self.text = key, value, text
 
 
 class StartApp(App[Settings], inherit_bindings=False):
@@ -84,10 +96,14 @@ class StartApp(App[Settings], inherit_bindings=False):
 
     def __init__(self, preferences: Preferences, file: Path | None = None) -> None:
         super().__init__()
+        self._config = file
         self._file = file or default_file()
         self._values = values_now(self._file)
         self._past = list(past_runs(Path(self._values.get("state_dir") or Settings().state_dir)))
         self._tested: dict[str, str] = {}
+        """By server: what it was last asked with."""
+        self._answers: dict[str, tuple[str, str]] = {}
+        """By field: the value that it had, and what was said of it."""
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         self.theme = preferences.theme
@@ -95,7 +111,7 @@ class StartApp(App[Settings], inherit_bindings=False):
     def compose(self) -> ComposeResult:
         yield Static("CAN Swarm v1 → v2   which site?", id="head", markup=False)
         if self._past:
-            yield Static("Runs to go on with", classes="title", markup=False)
+            yield Static("Runs to go on with: Enter opens one where it stands", classes="title", markup=False)
             yield DataTable(id="past", cursor_type="row", show_header=False)
         yield Static("Or name a site and its servers", classes="title", markup=False)
         with VerticalScroll(id="form"):
@@ -116,14 +132,15 @@ class StartApp(App[Settings], inherit_bindings=False):
             self.query_one(f"#{_field('site.root')}", Input).focus()
             return
         table = cast("DataTable[Text]", self.query_one("#past", DataTable))
-        table.add_columns("site", "done")
+        table.add_columns("site", "done", "last")
         for number, run in enumerate(self._past):
-            table.add_row(Text(shown(run.root, 100)), Text(f"{run.steps} steps have run"), key=str(number))
+            table.add_row(*map(Text, _told(run)), key=str(number))
         table.focus()
 
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
         try:
-            self.exit(load_settings(flags={"site.root": self._past[int(str(event.row_key.value))].root}).settings)
+            root = self._past[int(str(event.row_key.value))].root
+            self.exit(load_settings(self._config, {"site.root": root}).settings)
         except SettingsError as exc:
             self._tell(exc)
 
@@ -137,7 +154,8 @@ class StartApp(App[Settings], inherit_bindings=False):
         except SettingsError as exc:
             self._say(key, f"✗ {exc.happened}")
             return
-        self._say(key, "")
+        known, words = self._answers.get(key, ("", ""))
+        self._say(key, words if known == event.value else "")
         server = FORM[key]
         if event.value and server and self._tested.get(server) != self._fingerprint(server):
             self._tested[server] = self._fingerprint(server)
@@ -145,6 +163,7 @@ class StartApp(App[Settings], inherit_bindings=False):
             threading.Thread(target=self._test, args=(key, server, self._given()), daemon=True).start()
 
     def on_tested(self, message: Tested) -> None:
+        self._answers[message.key] = (message.value, message.text)
         self._say(message.key, message.text)
 
     def action_go(self) -> None:
@@ -165,7 +184,7 @@ class StartApp(App[Settings], inherit_bindings=False):
             text = f"✗ {exc.subject}: {exc.happened}"
         else:
             text = f"✓ {server} answers, {seen.took_ms:.0f} ms" if seen.error is None else f"✗ {seen.error}"
-        self.post_message(Tested(key, text))
+        self.post_message(Tested(key, given.get(key, ""), text))
 
     def _given(self) -> dict[str, str]:
         fields = {key: self.query_one(f"#{_field(key)}", Input).value.strip() for key in FORM}
@@ -183,6 +202,13 @@ class StartApp(App[Settings], inherit_bindings=False):
 
     def _tell(self, error: SettingsError) -> None:
         self.notify(shown(str(error), 400), severity="error", markup=False)
+
+
+def _told(run: PastRun) -> tuple[str, str, str]:
+    """Where, how far, and when last."""
+    left = f"next: {run.following}" if run.following else "none left"
+    last = time.strftime("%m-%d %H:%M", time.localtime(run.last_at)) if run.last_at else ""
+    return shown(run.root, 100), f"{run.steps} of {len(STEPS)} steps, {left}", last
 
 
 def _field(key: str) -> str:

@@ -49,8 +49,15 @@ class PhaseScreen(StepScreen):
             "c", "conflicts", "Conflicts", id="conflicts", show=False, tooltip="each conflict's two values side by side"
         ),
         Binding("g", "rego", "Rego", id="rego", tooltip="the Rego beside v1's rules, and what differs"),
-        Binding("f6", "slower", "Slower", id="slower", tooltip="a lower rate limit, at once"),
-        Binding("f7", "faster", "Faster", id="faster", tooltip="a higher rate limit, at once; past the last: none"),
+        Binding("f6", "slower", "Slower", id="slower", key_display="F6", tooltip="a lower rate limit, at once"),
+        Binding(
+            "f7",
+            "faster",
+            "Faster",
+            id="faster",
+            key_display="F7",
+            tooltip="a higher rate limit, at once; past the last: none",
+        ),
         Binding("x", "type_limit", "Limit", id="type-limit", tooltip="type a rate limit in records a second"),
     ]
 

@@ -43,7 +43,8 @@ def live_text(model: RunModel, step: str | None = None, limited: str = "") -> st
     of = "" if progress.total is None else f" of {progress.total:,}"
     parts = [f"{shown(progress.doing)} {progress.done:,}{of}"]
     if progress.done_bytes:
-        parts.append(bytes_text(progress.done_bytes))
+        whole = f" of {bytes_text(progress.total_bytes)}" if progress.total_bytes else ""
+        parts.append(f"{bytes_text(progress.done_bytes)}{whole}")
     if progress.rate is not None:
         parts.append(f"{progress.rate:,.0f}/s {sparkline(tuple(model.rates))}".rstrip())
     parts.append(f"time left {duration_text(progress.eta_s)}" if progress.eta_s is not None else "time left unknown")
@@ -56,11 +57,16 @@ def live_text(model: RunModel, step: str | None = None, limited: str = "") -> st
 
 
 def bar_text(model: RunModel, width: int) -> str:
-    """A bar over the whole width where the total is known, with its percentage; empty otherwise."""
+    """A bar over the whole width where the total is known, if only in bytes, with its percentage; empty otherwise."""
     progress = model.progress
-    if model.running is None or progress is None or not progress.total:
+    if model.running is None or progress is None:
         return ""
-    share = min(1.0, progress.done / progress.total)
+    if progress.total:
+        share = min(1.0, progress.done / progress.total)
+    elif progress.total_bytes and progress.done_bytes:
+        share = min(1.0, progress.done_bytes / progress.total_bytes)
+    else:
+        return ""
     cells = max(1, width - 5)
     full = int(share * cells)
     return f"{'█' * full}{'░' * (cells - full)} {share:4.0%}"

@@ -30,7 +30,7 @@ def state_text(model: RunModel, step: str, theme: str) -> Text:
     needs = ", ".join(BY_NAME[n].title for n in BY_NAME[step].needs)
     if needs:
         text.append(f"\nNeeds: {needs}", style_of("muted", theme))
-    if why:
+    if why and why != f"needs {needs}":
         text.append(f"\n{shown(why)}")
     if record.error:
         text.append(f"\n{shown(record.error)}", style_of("stopped", theme))

@@ -102,6 +102,8 @@ async def test_stop_is_shown_as_stopping_until_the_engine_has_stopped_and_the_it
         await until_idle(app, pilot)
         (state,) = [s for title, s in cells(app).items() if title.startswith("Preflight")]
         assert state == "stopped"
+        (toast,) = app._notifications
+        assert (toast.severity, "r goes on" in toast.message) == ("information", True)  # asked for, so no error
         go.set()
         await pilot.press("r")
         await until_idle(app, pilot)

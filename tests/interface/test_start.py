@@ -10,9 +10,11 @@ from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, Static
 
 from canswarm_tui import start
-from canswarm_tui.engine.journal import Journal
+from canswarm_tui.engine.checklist import BY_NAME
+from canswarm_tui.engine.journal import Journal, StepState
 from canswarm_tui.engine.place import place_of, site_identity
 from canswarm_tui.engine.settings import Settings, SiteSettings
+from canswarm_tui.engine.step import Outcome
 from canswarm_tui.preferences import Preferences
 from canswarm_tui.start import FORM, PastRun, StartApp, past_runs
 from tests.interface.fakes import HOSTILE
@@ -71,6 +73,8 @@ async def test_a_field_that_is_left_is_tested_and_the_file_that_is_saved_is_priv
         await fill(app, pilot, "site.root", str(site))
         await fill(app, pilot, "site.redis_url", clean_redis)
         await said(app, pilot, "site.redis_url", "✓ redis answers")
+        await fill(app, pilot, "site.redis_url", clean_redis)
+        await said(app, pilot, "site.redis_url", "✓ redis answers")  # gone through again: still said
         await fill(app, pilot, "etcd.endpoints", "localhost")
         assert "not a URL with its scheme" in await said(app, pilot, "etcd.endpoints", "✗")
         await fill(app, pilot, "etcd.endpoints", "http://127.0.0.1:1")
@@ -104,21 +108,27 @@ async def test_a_form_without_a_site_stays_and_escape_leaves(tmp_path: Path) -> 
     assert app.return_value is None
 
 
-async def test_a_past_run_is_offered_and_gone_on_with(site: Path) -> None:
+async def test_a_past_run_is_offered_and_gone_on_with(tmp_path: Path, site: Path) -> None:
     settings = Settings(site=SiteSettings(root=site))
     place = place_of(settings)
     place.make()
-    Journal.open(place.journal, site_identity(settings)).close()
+    journal = Journal.open(place.journal, site_identity(settings))
+    journal.step("preflight").set_state(StepState.DONE, outcome=Outcome())
+    journal.close()
     (run,) = past_runs(settings.state_dir)
     assert run.root == str(site)
-    app = StartApp(Preferences())
+    file = tmp_path / "elsewhere.toml"
+    file.write_text('[etcd]\nprefix = "/other/"\n')
+    app = StartApp(Preferences(), file)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause()
-        assert app.query_one("#past", DataTable).row_count == 1
+        (row,) = (app.query_one("#past", DataTable).get_row_at(n) for n in range(1))
+        assert str(row[1]) == f"1 of 11 steps, next: {BY_NAME['documentation'].title}"
         await pilot.press("enter")
         await pilot.pause()
     assert app.return_value is not None
     assert app.return_value.site.root == site
+    assert app.return_value.etcd.prefix == "/other/"  # of the file that was named
 
 
 async def test_a_hostile_path_is_shown_literally(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,8 +29,10 @@ def size(request: pytest.FixtureRequest) -> tuple[int, int]:
 def test_start(
     snap_compare: Callable[..., bool], monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], past: bool
 ) -> None:
+    monkeypatch.setattr(time, "strftime", lambda *_: "11-23 21:00")
     monkeypatch.setattr(Input, "_toggle_cursor", lambda _self: None)
-    runs = (PastRun("/srv/swarm", 7, FILE), PastRun("/srv/other [site]", 0, FILE)) if past else ()
+    known = (PastRun("/srv/swarm", 7, FILE, "Decisions: Redis → etcd", 1.0), PastRun("/srv/other [site]", 11, FILE))
+    runs = known if past else ()
     monkeypatch.setattr(start, "past_runs", lambda _folder: iter(runs))
 
     async def told(pilot: Pilot[Settings]) -> None:
