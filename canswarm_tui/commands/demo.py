@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,8 +14,9 @@ import click
 from canswarm_tui.commands.face import Face, common, stop_on_signals
 from canswarm_tui.commands.narrator import Narrator
 from canswarm_tui.commands.views import run_view, write_summary
-from canswarm_tui.engine.errors import ExitCode
+from canswarm_tui.engine.errors import ExitCode, SettingsError
 from canswarm_tui.engine.runner import Runner
+from canswarm_tui.engine.settings_file import PREFIX
 from canswarm_tui.sandbox import site_redis, stack
 from canswarm_tui.sandbox.site import write_site
 
@@ -29,6 +30,8 @@ from canswarm_tui.sandbox.site import write_site
 @common
 def demo(face: Face, headless: bool, threads: int, seed: int, folder: str | None, keep: bool) -> int:
     """Migrate a demonstration site on real local servers: in the interface, or headless where there is no terminal."""
+    if face.flags or face.config is not None:
+        raise SettingsError("demo", "it has settings of its own", "leave out --site, --state-dir, --set and --config")
     place = Path(folder or Path("canswarm-demo") / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")).absolute()
     with _prepared(face, place, threads, seed, keep=keep):
         if headless or not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -45,9 +48,10 @@ def _prepared(face: Face, place: Path, threads: int, seed: int, *, keep: bool) -
     face.tell(f"the demonstration lives in {place}")
     try:
         stack.up(servers, face.tell)
-        os.environ.update(stack.environment(servers))
-        os.environ["CANSWARM_SITE__ROOT"] = str(place / "site")
-        os.environ["CANSWARM_STATE_DIR"] = str(place / "state")
+        _use_only({
+            **stack.environment(servers), "CANSWARM_SITE__ROOT": str(place / "site"),
+            "CANSWARM_STATE_DIR": str(place / "state"),
+        }, place / "canswarm.toml")  # fmt: skip
         if not (place / "site").exists():
             written = write_site(place / "site", threads, seed, progress=lambda _done: None)
             site_redis.load(place / "site" / "redis.jsonl", face.settings.site)
@@ -60,6 +64,14 @@ def _prepared(face: Face, place: Path, threads: int, seed: int, *, keep: bool) -
             face.tell(f"the servers go on; stop them with: canswarm-tui sandbox down --dir '{servers}'")
         else:
             stack.down(servers)
+
+
+def _use_only(settings: Mapping[str, str], file: Path) -> None:
+    """What a real site has in the environment or in a settings file must not lead the demonstration to it."""
+    for name in [n for n in os.environ if n.upper().startswith(PREFIX)]:
+        del os.environ[name]
+    file.touch(mode=0o600)
+    os.environ.update({**settings, "CANSWARM_CONFIG": str(file)})
 
 
 def _headless(face: Face) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -48,7 +49,7 @@ def up(face: Face, folder: str) -> int:
     servers = stack.up(Path(folder), face.tell)
     for name, server in servers.items():
         face.write(f"{name}: {server.endpoint} (process {server.running.pid})")
-    face.write(f"settings: eval \"$(canswarm-tui sandbox env --dir '{folder}')\"")
+    face.write(f'settings: eval "$(canswarm-tui sandbox env --dir {shlex.quote(folder)})"')
     return face.answer(ExitCode.DONE, {"servers": stack.status(Path(folder))})
 
 
