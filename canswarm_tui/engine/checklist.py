@@ -19,7 +19,7 @@ class StepInfo:
     needs: tuple[str, ...] = ()
     """Steps that must be done (or proved) before this one may run."""
     targets: tuple[str, ...] = ()
-    """Names of the targets that it writes to or reads back, see `place.target_addresses`: locked while it works."""
+    """Names of the targets that it writes to or reads back, see `place.target_locks`: locked while it works."""
     writes_target: bool = False
 
 

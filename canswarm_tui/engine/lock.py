@@ -24,7 +24,7 @@ _REMEDY = "wait for it to end, or ask it to stop with `canswarm-tui stop`"
 
 @contextmanager
 def hold_run(site_folder: Path, targets: Iterable[str]) -> Iterator[None]:
-    """Hold the site and all targets (named by their addresses) for this run.
+    """Hold the site and all targets (named by `place.target_locks`) for this run.
 
     Raises `Busy` when another live run holds one, `SiteUnreadable` when the site's folder can't be opened.
     """

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import re
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -71,8 +73,41 @@ def site_identity(settings: Settings) -> dict[str, str]:
     }
 
 
+def target_locks(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """What a run that writes to a target locks, by the target's name: every address that its servers' names stand for.
+
+    So `localhost` and `127.0.0.1` are one target, and so are two clusters that share a member.
+    """
+    bucket, prefix = f"/{settings.s3.bucket}", settings.etcd.prefix
+    return {
+        "etcd": tuple(f"etcd {one}{prefix}" for url in settings.etcd.endpoints for one in _resolved(url)),
+        "s3": tuple(f"s3 {one}{bucket}" for one in _resolved(settings.s3.endpoint)),
+        "ipfs": tuple(f"ipfs {one}" for one in _resolved(settings.ipfs.api)),
+        "opa": tuple(f"opa {one}" for one in _resolved(settings.opa.url)),
+    }
+
+
+def _resolved(url: str) -> list[str]:
+    """`address:port` for each address of the host, `loopback` for this machine's own; the name where it has none."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+    except (OSError, UnicodeError):
+        found = {host}
+    return sorted({f"{_plain(address)}:{port}" for address in found})
+
+
+def _plain(address: str) -> str:
+    try:
+        return "loopback" if ipaddress.ip_address(address.partition("%")[0]).is_loopback else address
+    except ValueError:
+        return address
+
+
 def target_addresses(settings: Settings) -> dict[str, str]:
-    """The address of every target by its name, without secrets: what a run that writes there locks."""
+    """The address of every target by its name, as it is set, without secrets."""
     return {
         "etcd": f"etcd {','.join(sorted(settings.etcd.endpoints))}{settings.etcd.prefix}",
         "s3": f"s3 {settings.s3.endpoint}/{settings.s3.bucket}",

@@ -18,7 +18,7 @@ from canswarm_tui.engine.errors import Blocked, Defect, EngineError, ExitCode, S
 from canswarm_tui.engine.events import Emit, Said, StepEnded, StepStarted
 from canswarm_tui.engine.journal import FindingStatus, Journal, StepRecord, StepState, StoredFinding, has_run
 from canswarm_tui.engine.lock import hold_run
-from canswarm_tui.engine.place import place_of, site_identity, target_addresses
+from canswarm_tui.engine.place import place_of, site_identity, target_locks
 from canswarm_tui.engine.rate import RateLimit, limit_of, limit_text
 from canswarm_tui.engine.report import write_report
 from canswarm_tui.engine.settings import Settings
@@ -236,8 +236,8 @@ class Runner:
         """Locks of the site and the steps' targets, journal, and a watch on requests of other processes."""
         self.place.make()
         state = self.settings.site.require_root() / ".state"
-        addresses = target_addresses(self.settings)
-        with hold_run(state, {addresses[target] for info in steps for target in info.targets}):
+        locks = target_locks(self.settings)
+        with hold_run(state, {lock for info in steps for target in info.targets for lock in locks[target]}):
             journal = Journal.open(self.place.journal, site_identity(self.settings), fault=self.fault)
             journal.take_requests()
             ended = threading.Event()

@@ -9,7 +9,7 @@ from canswarm_tui.engine.context import StepContext
 from canswarm_tui.engine.errors import Blocked
 from canswarm_tui.engine.journal import Receipt, ReceiptFate
 from canswarm_tui.engine.step import Finding, Keep, Kind, Level, Outcome, Verdict
-from canswarm_tui.engine.steps.keyed import SetName, compare_keyed
+from canswarm_tui.engine.steps.keyed import Mended, SetName, compare_keyed
 from canswarm_tui.engine.steps.policy_envelopes import open_envelopes
 from canswarm_tui.engine.steps.policy_parity import conformance_questions, in_batches
 from canswarm_tui.engine.steps.policy_publish import (
@@ -30,7 +30,7 @@ from canswarm_tui.engine.v2.policy.opa_client import OpaClient
 from canswarm_tui.engine.v2.policy.policy_opa import OpaSink, records_of
 from canswarm_tui.engine.v2.policy.source import PolicySource
 
-NAME: Final = SetName("policy documents", "policy", "OPA", "by content")
+NAME: Final = SetName("policy documents", "policy", "OPA", "by content", Mended.BY_CHOICE)
 PLAN: Final = CopyPlan("policy documents", "policy", "OPA", window=1)
 THREADS: Final = 4
 """Batches in flight; OPA decides on all its cores, more threads only wait."""

@@ -127,16 +127,25 @@ def verdict_of(
     parts = (*published.comparisons, *comparisons)
     differences = published.differences + sum(one.different for one in parts[len(published.comparisons) :])
     asked = sum(one.compared for one in parts[len(published.comparisons) :])
-    equal = "v1's rules and " + engine.name + (" agree on" if not differences else " differ; asked were")
+    equal = _agreement(engine.name, asked, differences - published.differences)
     figures: dict[str, Figure] = {
         "envelopes": envelopes.count, "distinct inputs": envelopes.inputs, "audit lines with one": envelopes.lines,
         "decisions compared": asked, **(engine.tally.figures(engine.name) if asked else {}),
     }  # fmt: skip
-    summary = (
-        f"{equal} {envelopes.count:,} envelopes of the audit log ({envelopes.inputs:,} distinct inputs) and the"
-        f" conformance set, reason for reason; {differences:,} differences{words}"
+    of_what = (
+        f" {envelopes.count:,} envelopes of the audit log ({envelopes.inputs:,} distinct inputs) and the"
+        " conformance set, reason for reason"
     )
+    summary = f"{equal}{of_what if asked else ''}; {differences:,} differences{words}"
+    if asked and published.differences:
+        summary = f"what is published is not what it should be: {published.summary}; {summary}"
     return replace(published, comparisons=parts, differences=differences, summary=summary, figures=figures)
+
+
+def _agreement(engine: str, asked: int, different: int) -> str:
+    if not asked:
+        return f"{engine} was not asked"
+    return f"v1's rules and {engine} " + ("differ; asked were" if different else "agree on")
 
 
 def tell_history(ctx: StepContext, envelopes: Envelopes) -> None:

@@ -88,7 +88,7 @@ class PolicyToWasm:
         written = _written(ctx, files_of(source, built))
         with open_envelopes(ctx) as envelopes:
             if written.differences:
-                return verdict_of(_none(), written, (), envelopes, "; nothing was asked: the files are not the ones")
+                return verdict_of(_none(), written, (), envelopes, ": the files are not the ones")
             with _loaded(ctx, built) as wasm:
                 engine = Engine("WASM", "wasm", wasm.decide_batch, 1)
                 single = Engine("WASM", "wasm", lambda some: [wasm.decide(one) for one in some], 1, engine.tally)

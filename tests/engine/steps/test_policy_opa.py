@@ -124,15 +124,18 @@ def test_what_is_lost_at_opa_is_a_difference_and_nothing_is_allowed_meanwhile(be
     assert "policy.opa_fails_open" not in codes(bench)
 
 
-def test_changed_data_is_found_by_content_and_by_its_answers(bench: Bench, client: OpaClient) -> None:
+def test_changed_data_is_found_by_content_and_by_its_answers_and_ours_can_be_put_back(bench: Bench, client: OpaClient) -> None:
     bench.run(STEP)
     client.replace_data(("swarm", "policy", "max_payload_bytes"), b"65537")
     verdict = bench.verify(STEP)
-    subjects = {stored.finding.subject for stored in bench.findings(STEP) if stored.finding.kind is Kind.DIFFERENCE}
-    assert "NEED of size 65537" in subjects
-    assert "data/swarm/policy" in subjects
+    waiting = {stored.finding.subject: stored for stored in bench.findings(STEP) if stored.wants_decision}
+    assert "NEED of size 65537" in waiting
+    assert "data/swarm/policy" in waiting
     assert "policy.opa_fails_open" in codes(bench)
     assert verdict.differences >= 3
+    bench.runner().resolve(waiting["data/swarm/policy"], Keep.SITE, "somebody", "v1 allows 65536")
+    assert bench.verify(STEP).differences == 0
+    assert bench.record(STEP).state is StepState.PROVED
 
 
 @pytest.mark.parametrize("identity", ["swarm/envelope.rego", "theirs.rego"])
