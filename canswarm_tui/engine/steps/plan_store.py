@@ -102,6 +102,7 @@ class PlanStore:
         kept = any(ctx.journal.receipts(fates=(ReceiptFate.TARGET_KEPT,)))
         if kept:
             return Outcome(present=source.ops, summary="a person chose to keep the plan document that was there")
+        _found_again(ctx)
         foreign = list(_foreign(ctx, target))
         if foreign:
             ctx.found(*foreign)
@@ -275,6 +276,14 @@ def _settle(ctx: StepContext) -> int:
         ctx.journal.commit(closed=[ClosedBatch(batch.number, receipts)])
         arrived += len(there)
     return arrived
+
+
+def _found_again(ctx: StepContext) -> None:
+    """A file that a verify missed and that is there again as this run wrote it is this run's as before."""
+    folder = ctx.settings.site.plan_document.parent
+    lost = ctx.journal.receipts(fates=(ReceiptFate.LOST,))
+    again = [one.key for one in lost if file_digest(folder / one.key.decode()) == one.digest]
+    ctx.journal.set_fates(again, ReceiptFate.CREATED)
 
 
 def _foreign(ctx: StepContext, target: PlanTarget) -> Iterator[Finding]:

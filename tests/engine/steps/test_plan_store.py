@@ -348,6 +348,18 @@ def test_a_document_that_is_damaged_or_gone_is_told_by_verify(one: Migration) ->
     assert one.verify().passed
 
 
+def test_a_document_that_was_missing_and_is_there_again_unchanged_is_ours_as_before(one: Migration) -> None:
+    one.run()
+    path = one.folder / "plan_automerge.bin"
+    aside = path.rename(one.folder.parent / "aside")
+    assert not one.verify().passed
+    aside.rename(path)
+    assert one.run().conflicts == 0
+    assert one.verify().passed
+    assert one.codes() == []
+    assert one.undo().removed == 1
+
+
 def test_what_v2_adds_later_is_no_difference(one: Migration) -> None:
     one.run()
     path = one.folder / "plan_automerge.bin"
