@@ -169,7 +169,7 @@ class SwarmApp(App[int], inherit_bindings=False):
         elif isinstance(event, Said):
             self.model.note(event.text)
         elif isinstance(event, CheckEnded):
-            self.model.checks = {**self.model.checks, event.checked.name: event.checked}
+            self.model.read(elsewhere=False)
         elif isinstance(event, StepEnded):
             self.model.ended(event)
             self.model.read(elsewhere=False)

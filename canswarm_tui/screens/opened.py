@@ -14,6 +14,10 @@ def screen_of(step: str) -> StepScreen:
         from canswarm_tui.screens.verification import VerificationScreen
 
         return VerificationScreen()
+    if step == "preflight":
+        from canswarm_tui.screens.preflight import PreflightScreen
+
+        return PreflightScreen()
     from canswarm_tui.screens.phase import PhaseScreen
 
     return PhaseScreen(step)

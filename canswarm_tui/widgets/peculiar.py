@@ -59,24 +59,6 @@ def peculiar_part(step: str, record: StepRecord, reading: Reading, theme: str) -
     return part
 
 
-def _preflight(part: Part, _step: str, record: StepRecord, reading: Reading) -> None:
-    part.shown |= set(_outcome(record).figures)
-    for title, figures in _grouped(reading.inventory).items():
-        part.title(title)
-        for name, value in figures.items():
-            text = bytes_text(float(value)) if name.endswith(" bytes") and isinstance(value, int) else _count(value)
-            part.row(shown(name, 60), text)
-
-
-def _grouped(inventory: Mapping[str, Figure]) -> dict[str, dict[str, Figure]]:
-    """Preflight's figures by what they count, in the order of the groups; the last holds all that fits none."""
-    groups: dict[str, dict[str, Figure]] = {title: {} for title in (*_INVENTORY, "Servers and machine")}
-    for name, value in inventory.items():
-        title = next((title for title, begins in _INVENTORY.items() if name.startswith(begins)), "Servers and machine")
-        groups[title][name] = value
-    return {title: figures for title, figures in groups.items() if figures}
-
-
 def _backup(part: Part, _step: str, _record: StepRecord, reading: Reading) -> None:
     last = reading.backup
     part.shown |= {"folder", "keep until"}
@@ -243,15 +225,8 @@ def _proved(record: StepRecord) -> Mapping[str, Figure]:
     return record.verdict.figures if record.verdict else {}
 
 
-_INVENTORY: Mapping[str, tuple[str, ...]] = {
-    "Plan store": ("threads", "tasks", "edges", "ops", "plan store", "derived rows", "Lamport"),
-    "Decisions": ("decision", "keys in Redis", "Redis"),
-    "Content store": ("blob", "odd files"),
-    "Audit log": ("audit", "envelopes", "gaps"),
-}
-"""How the names of preflight's counts begin, by group."""
 _PARTS: Mapping[str, Callable[[Part, str, StepRecord, Reading], None]] = {
-    "preflight": _preflight, "backup": _backup,
+    "backup": _backup,
     "blobs-minio": _blobs_minio, "blobs-ipfs": _blobs_ipfs, "decisions": _decisions, "plan-store": _plan_store,
     "policy-opa": _policy, "policy-wasm": _policy, "documentation": _documentation, "v1-tests": _v1_tests,
 }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from canswarm_tui.engine.checks import FACT, TITLES, Checked
 from canswarm_tui.engine.journal import Journal, StepState
 from canswarm_tui.engine.journal.schema import Json
 from canswarm_tui.engine.place import Place
@@ -110,9 +111,10 @@ def fill_preparation(place: Place) -> None:
     preflight.set_state(StepState.DONE, outcome=Outcome(created=15, summary=summary))
     odd = Finding(
         "cas.odd", Level.WARNING, Kind.CONDITION, ".cas/sha256/ab/cd/tmpk2x9", "a file that is no blob",
-        "nothing: v1 left it in a crash; it is not migrated",
+        "nothing: v1 left it in a crash; it is not migrated", {"check": "content"},
     )  # fmt: skip
     preflight.add_finding(Verb.RUN, preflight.note(Verb.RUN, "started"), (odd,))
+    preflight.set_fact(FACT, {n: Checked(n, 1e9, 0.4, 0, n == "content", 0).as_fact() for n in TITLES})
     backup.set_fact("last", {
         "folder": "backups/site-20261124-090000", "fingerprint": "f", "created": "2026-11-24T09:00:00+00:00",
         "keep_until": "2026-12-24T09:00:00+00:00", "proved_at": "2026-11-24T09:01:00+00:00",

@@ -15,7 +15,6 @@ from textual.widgets import Button, Input, Static
 from canswarm_tui.app import SwarmApp
 from canswarm_tui.engine.errors import Unreachable
 from canswarm_tui.engine.journal import Journal, StepState
-from canswarm_tui.engine.journal.schema import Json
 from canswarm_tui.engine.live import write_live
 from canswarm_tui.engine.lock import hold_run
 from canswarm_tui.engine.probe import Probe
@@ -306,28 +305,6 @@ async def test_hostile_data_is_shown_literally_in_every_phase(tmp_path: Path, st
         assert "\u202e" not in everything
         assert "[/] [red]x[/red] see [/etc/passwd]" in everything
     assert "engine" not in {t.name for t in threading.enumerate()}
-
-
-async def test_a_preflight_shows_its_inventory_in_groups(tmp_path: Path) -> None:
-    app, _ = make_app(tmp_path, done=("preflight",))
-    counted: dict[str, Json] = {
-        "threads": 3,
-        "ops ADD_TASK": 41,
-        "blob bytes": 2048,
-        "audit lines": 602,
-        "etcd version": HOSTILE,
-    }
-    journal = Journal.join(app.place.journal)
-    journal.step("preflight").set_fact("inventory", counted)
-    journal.close()
-    async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot, "preflight")
-        await until(app, pilot, lambda: "602" in text_of(app, "#peculiar"))
-        lines = [" ".join(line.split()) for line in text_of(app, "#peculiar").splitlines()]
-        titles = ("Plan store", "Content store", "Audit log", "Servers and machine")
-        assert [line for line in lines if line in titles] == list(titles)
-        assert {"threads 3", "ops ADD_TASK 41", "blob bytes 2.0 KiB", "audit lines 602"} <= set(lines)
-        assert any(line.startswith("etcd version [/] [red]x[/red]") for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -184,7 +184,7 @@ class _OneMoment(datetime):
         return cls(2026, 11, 24, 12, 0, tzinfo=tz)
 
 
-@pytest.mark.parametrize("step", ["preflight", "backup"])
+@pytest.mark.parametrize("step", ["backup"])
 @SIZE_PARAMETERS
 def test_what_the_preparation_found_and_made(
     snap_compare: Callable[..., bool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], step: str

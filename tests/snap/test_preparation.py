@@ -1,0 +1,117 @@
+"""Pictures of the opened preflight: before, while its checks come out, stopped, blocked, and with what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+
+from canswarm_tui.app import SwarmApp
+from canswarm_tui.engine.checks import FACT, TITLES, Checked
+from canswarm_tui.engine.journal import Journal, StepState
+from canswarm_tui.engine.step import Finding, Kind, Level, Outcome, Progress, Verb
+from canswarm_tui.screens.preflight import PreflightScreen
+from tests.interface.phases import fill_preparation
+from tests.snap.test_phases import SIZE_PARAMETERS, _app, _still
+from tests.snap.test_screens import _settled
+
+__all__ = ["_still"]
+pytestmark = pytest.mark.snapshot
+STATES = ("before", "running", "stopped", "blocked", "done")
+MADE = {"before": 0, "running": 6, "stopped": 6}
+OTHERS = (
+    pytest.param("ansi-dark", (80, 24), id="80x24-ansi-dark"),
+    pytest.param("swarm-light", (120, 40), id="120x40-swarm-light"),
+    pytest.param("ansi-light", (200, 60), id="200x60-ansi-light"),
+)
+BLOCKS = Finding(
+    "target.unreachable", Level.BLOCKER, Kind.CONDITION, "IPFS (Kubo) http://127.0.0.1:5001", "nothing answers there",
+    "start Kubo, or set ipfs.api; then make this check again", {"blocks": "blobs-ipfs", "check": "ipfs"},
+)  # fmt: skip
+
+
+def _fill(app: SwarmApp, state: str) -> None:
+    if state == "before":
+        return
+    fill_preparation(app.place)
+    journal = Journal.join(app.place.journal)
+    one = journal.step("preflight")
+    names = list(TITLES)[: MADE.get(state, len(TITLES))]
+    blocked = state == "blocked"
+    made = {
+        n: Checked(n, 1e9, 0.4, int(blocked and n == "ipfs"), int(n == "content"), 2 * (n == "disk")) for n in names
+    }
+    one.set_fact(FACT, {name: came.as_fact() for name, came in made.items()})
+    if blocked:
+        one.add_finding(Verb.RUN, one.note(Verb.RUN, "started"), (BLOCKS,))
+        one.set_state(StepState.NEEDS_ATTENTION, outcome=Outcome(created=17, summary="3 threads; 1 blockers"))
+    elif state != "done":
+        one.set_state(StepState.RUNNING)
+    journal.close()
+
+
+async def _open(app: SwarmApp, pilot: Pilot[int], state: str) -> None:
+    await _settled(pilot)
+    app.model.read(elsewhere=False)
+    if state == "running":
+        app.model.running = ("preflight", Verb.RUN)
+        app.model.progress = Progress(TITLES["audit"], 6, 17)
+    await app.push_screen(PreflightScreen())
+    await app.workers.wait_for_complete()
+    await pilot.pause(0.1)
+    app.refresh_screens()
+    app.draw()
+    await _settled(pilot)
+
+
+@pytest.mark.parametrize("state", STATES)
+@SIZE_PARAMETERS
+def test_preflight(
+    snap_compare: Callable[..., bool],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    size: tuple[int, int],
+    state: str,
+) -> None:
+    app = _app(tmp_path, monkeypatch)
+    _fill(app, state)
+
+    async def opened(pilot: Pilot[int]) -> None:
+        await _open(app, pilot, state)
+
+    assert snap_compare(app, run_before=opened, terminal_size=size)
+
+
+@pytest.mark.parametrize(("theme", "size"), OTHERS)
+def test_preflight_in_other_colours(
+    snap_compare: Callable[..., bool],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    theme: str,
+    size: tuple[int, int],
+) -> None:
+    app = _app(tmp_path, monkeypatch)
+    _fill(app, "blocked")
+
+    async def opened(pilot: Pilot[int]) -> None:
+        app.theme = theme
+        await _open(app, pilot, "blocked")
+
+    assert snap_compare(app, run_before=opened, terminal_size=size)
+
+
+@SIZE_PARAMETERS
+def test_its_inventory_and_one_check_narrowed(
+    snap_compare: Callable[..., bool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    app = _app(tmp_path, monkeypatch)
+    _fill(app, "done")
+
+    async def opened(pilot: Pilot[int]) -> None:
+        await _open(app, pilot, "done")
+        await pilot.press(*["down"] * 5, "enter", "i")
+        await _settled(pilot)
+
+    assert snap_compare(app, run_before=opened, terminal_size=size)
