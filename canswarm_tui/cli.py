@@ -120,9 +120,9 @@ def _command_of(arguments: Sequence[str]) -> str:
 
 def _unforeseen(exc: Exception, subject: str) -> EngineError:
     """A disk or a right that nobody foresaw, or a mistake of ours."""
-    if (known := machine_error(exc)) is not None:
-        return known
     log = Face.log_path()
+    if (known := machine_error(exc, str(log.parent if log else Path.cwd()))) is not None:
+        return known
     remedy = f"the log has the details: {log}" if log else f"no log could be written; it said: {exc}"
     return Defect(subject, f"a mistake of ours ({type(exc).__name__})", remedy)
 

@@ -127,8 +127,14 @@ def file_error(subject: str, exc: OSError, remedy: str) -> EngineError:
     return SettingsError(subject, happened, remedy)
 
 
-def machine_error(exc: BaseException) -> EngineError | None:
-    """The error for a disk or a right that nobody foresaw at its place; None for any other exception."""
-    if not isinstance(exc, OSError) or exc.errno not in _OF_THE_MACHINE or exc.filename is None:
+def machine_error(exc: BaseException, folder: str) -> EngineError | None:
+    """The error for a disk or a right that nobody foresaw at its place; None for any other exception.
+
+    A write to a full disk does not say where it was: then it was in `folder`.
+    """
+    if not isinstance(exc, OSError) or exc.errno not in _OF_THE_MACHINE:
         return None
-    return file_error(os.fsdecode(exc.filename), exc, "give us the rights to use it, or name another")
+    if exc.filename is None and exc.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return None
+    subject = folder if exc.filename is None else os.fsdecode(exc.filename)
+    return file_error(subject, exc, "give us the rights to use it, or name another")

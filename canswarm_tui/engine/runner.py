@@ -319,7 +319,7 @@ class Runner:
                 raise
             except Exception as exc:
                 log.exception("%s of %s failed", verb.value, info.name)
-                error = machine_error(exc) or Defect(
+                error = machine_error(exc, str(self.place.folder)) or Defect(
                     info.title, f"a mistake of ours ({type(exc).__name__})", f"the log has it: {self.place.log}"
                 )
                 self._failed(ctx, error)

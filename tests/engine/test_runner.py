@@ -15,7 +15,16 @@ from pydantic import SecretStr
 
 from canswarm_tui.engine.context import StepContext
 from canswarm_tui.engine.decisions_of_people import accept_finding
-from canswarm_tui.engine.errors import Blocked, Defect, EngineError, ExitCode, SettingsError, Stopped, Unreachable
+from canswarm_tui.engine.errors import (
+    Blocked,
+    Defect,
+    EngineError,
+    ExitCode,
+    NoSpace,
+    SettingsError,
+    Stopped,
+    Unreachable,
+)
 from canswarm_tui.engine.events import Event, Said, StepEnded, StepProgressed
 from canswarm_tui.engine.journal import FindingStatus, Journal, StepRecord, StepState, StoredFinding
 from canswarm_tui.engine.plan import plan_hash
@@ -231,6 +240,16 @@ def test_what_was_accepted_stays_so_until_its_facts_change(bench: Bench) -> None
 def test_a_difference_that_no_finding_names_is_a_defect(bench: Bench) -> None:
     bench.fakes["preflight"] = Fake(verdict=Verdict((Comparison("keys", "by content", 3, 2),), 1))
     with pytest.raises(Defect, match="no finding names"):
+        bench.runner().run(["preflight"])
+
+
+def test_a_write_that_a_full_disk_refuses_is_no_defect_though_it_names_no_file(bench: Bench) -> None:
+    def refused(_ctx: StepContext) -> None:
+        with Path("/dev/full").open("w") as full:
+            full.write("x")
+
+    bench.fakes["preflight"] = Fake(running=refused)
+    with pytest.raises(NoSpace, match=f"^{bench.settings.state_dir}.*No space left"):
         bench.runner().run(["preflight"])
 
 
