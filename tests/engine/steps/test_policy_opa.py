@@ -124,7 +124,7 @@ def test_what_is_lost_at_opa_is_a_difference_and_nothing_is_allowed_meanwhile(be
     assert "policy.opa_fails_open" not in codes(bench)
 
 
-def test_changed_data_is_found_by_content_and_by_its_answers_and_ours_can_be_put_back(bench: Bench, client: OpaClient) -> None:
+def test_changed_data_is_found_by_content_and_answers_and_ours_can_be_put_back(bench: Bench, client: OpaClient) -> None:
     bench.run(STEP)
     client.replace_data(("swarm", "policy", "max_payload_bytes"), b"65537")
     verdict = bench.verify(STEP)
