@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from canswarm_tui import cli
 from canswarm_tui.engine.errors import ExitCode
@@ -18,6 +19,7 @@ from canswarm_tui.engine.health.guided.registry import GUIDED
 from canswarm_tui.engine.settings import EtcdSettings, Settings
 from canswarm_tui.engine.v2.etcd_client import EtcdClient
 from canswarm_tui.engine.v2.etcd_stubs import rpc
+from canswarm_tui.sandbox.servers import Server
 
 
 def answer(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, Any]]:
@@ -84,12 +86,15 @@ def test_the_round_is_one_versioned_object_with_every_guided_check(
     assert "      $ etcdctl " in text
 
 
-def test_a_bad_check_of_a_server_that_answers_ends_with_10(nats_url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    code, told = answer(
-        capsys, "diagnose", "nats", "--set", f"site.nats_url={nats_url}", "--set", "site.stream=NO_SUCH"
-    )
+def test_a_bad_check_of_a_server_that_answers_ends_with_10(
+    private_server: Callable[..., Server], capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = private_server("redis")
+    with closing(redis.Redis.from_url(server.endpoint)) as client:
+        client.replicaof("127.0.0.1", "1")
+    code, told = answer(capsys, "diagnose", "redis", "--set", f"site.redis_url={server.endpoint}")
     assert code == ExitCode.ATTENTION
-    assert told["servers"]["nats"]["condition"] == "answers"
+    assert told["servers"]["redis"]["condition"] == "answers"
 
 
 def test_without_a_site_every_server_is_looked_at_all_the_same(

@@ -47,9 +47,10 @@ def watch(url: str, settings: EtcdSettings, prefix: bytes, stopped: Callable[[],
 
 def compacted_revision(url: str, settings: EtcdSettings) -> int | None:
     """The revision below which history is gone; None where it was never compacted or etcd doesn't say in time."""
-    create = rpc.WatchCreateRequest(key=b"\0", start_revision=1)
+    key = settings.prefix.encode()  # where this user has rights, if anywhere
+    create = rpc.WatchCreateRequest(key=key, start_revision=1)
     with closing(Connection(url, settings)) as connection:
-        connection.call("Range", rpc.RangeRequest(key=b"\0", count_only=True))
+        connection.call("Range", rpc.RangeRequest(key=key, count_only=True))
         call = connection.watch(rpc.WatchRequest(create_request=create), settings.timeout_s)
         try:
             with translated(url):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -18,6 +19,7 @@ from canswarm_tui.engine.stop import StopSignal
 from canswarm_tui.engine.v2.etcd_client import EtcdClient
 from canswarm_tui.engine.v2.etcd_stubs import rpc
 from canswarm_tui.sandbox import process
+from canswarm_tui.sandbox.binaries import ensure
 from canswarm_tui.sandbox.servers import Server
 from tests.frozen import wait_frozen
 
@@ -86,6 +88,26 @@ def test_a_wrong_password_is_told_as_a_refusal(private_server: Start) -> None:
     assert isinstance(found.error, Refused)
     right = settings.etcd.model_copy(update={"user": "root", "password": SecretStr("right")})
     assert look(settings.model_copy(update={"etcd": right})).condition is Condition.ANSWERS
+
+
+def test_a_user_with_rights_under_the_prefix_alone_sees_all_of_it(private_server: Start) -> None:
+    endpoint = private_server("etcd").endpoint
+
+    def etcdctl(*words: str) -> None:
+        subprocess.run([str(ensure("etcdctl")), f"--endpoints={endpoint}", *words], check=True, capture_output=True)
+
+    for words in (
+        "user add root:right", "role add root", "user grant-role root root", "user add swarm:pw", "role add decide",
+        "role grant-permission decide --prefix=true readwrite /swarm/decide/", "user grant-role swarm decide",
+        "put /swarm/decide/a 1", "put /swarm/decide/a 2", "compact 3", "auth enable",
+    ):  # fmt: skip
+        etcdctl(*words.split())
+    settings = of(endpoint)
+    limited = settings.etcd.model_copy(update={"user": "swarm", "password": SecretStr("pw")})
+    found = look(settings.model_copy(update={"etcd": limited}))
+    assert found.condition is Condition.ANSWERS, found.error
+    store = dict(found.sections[-1].facts)
+    assert (store["decisions"], store["compacted"]) == (1, "3")
 
 
 def test_a_quota_that_is_full_comes_with_its_meaning_and_remedy(private_server: Start) -> None:

@@ -276,10 +276,10 @@ async def _fill(url: str) -> None:
     await client.close()
 
 
-def test_a_stream_that_is_not_there_is_bad_and_a_consumer_that_lags_a_worry(private_server: Start) -> None:
+def test_a_stream_that_is_not_there_and_a_consumer_that_lags_are_worries(private_server: Start) -> None:
     server = private_server("nats")
     settings = Settings(site=SiteSettings(nats_url=server.endpoint, stream="HEALTH"))
-    assert verdicts("nats", settings)["stream"] is BAD
+    assert verdicts("nats", settings)["stream"] is WORRY
     asyncio.run(_fill(server.endpoint))
     checks = asked("nats", settings)
     assert checks["nats.stream"].verdict is FINE

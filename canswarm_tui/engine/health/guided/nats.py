@@ -35,7 +35,7 @@ def _stream(seen: BusCloseUp, name: str) -> Answer:
     stream = seen.stream
     if stream is None:
         remedy = "v1 makes it when it starts; check site.stream, and that JetStream's folder is the one it was"
-        return Answer(BAD, f"there is no stream {name}", (f"stream {name}: not there",), remedy)
+        return Answer(WORRY, f"there is no stream {name}", (f"stream {name}: not there",), remedy)
     lines = (
         f"stream {name}: {stream.messages:,} messages, {bytes_text(stream.size_bytes)}, "
         f"{stream.first:,} to {stream.last:,}",
