@@ -72,6 +72,10 @@ class Unreachable(EngineError):
     transient = True
 
 
+class Unready(Unreachable):
+    """A server answered that it can't serve us now: it is loading, overloaded or without a leader."""
+
+
 class Refused(EngineError):
     """A server answered and refuses us: password, permission, certificate."""
 

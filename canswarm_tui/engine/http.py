@@ -23,6 +23,7 @@ from canswarm_tui.engine.errors import (
     Refused,
     SettingsError,
     Unreachable,
+    Unready,
     WrongAnswer,
 )
 
@@ -30,7 +31,7 @@ EXCERPT_CHARS = 300
 """How much of a server's answer an error message quotes."""
 
 _CONNECT_TIMEOUT_S = 10.0
-_OVERLOADED = frozenset({408, 425, 429, 502, 503, 504})
+OVERLOADED = frozenset({408, 425, 429, 502, 503, 504})
 
 
 def http_client(
@@ -135,8 +136,8 @@ def status_error(subject: str, response: httpx.Response) -> EngineError:
         return Refused(subject, happened, "check user, password or token in the settings, and what it is allowed to do")
     if status == 507:
         return NoSpace(subject, happened, "free space on the server")
-    if status in _OVERLOADED:
-        return Unreachable(subject, happened, "the server is overloaded or starting: try again later")
+    if status in OVERLOADED:
+        return Unready(subject, happened, "the server is overloaded or starting: try again later")
     return WrongAnswer(subject, happened, "see whether the address is that of the right server, and look at its log")
 
 

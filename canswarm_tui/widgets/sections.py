@@ -12,14 +12,19 @@ from canswarm_tui.theme import style_of
 from canswarm_tui.widgets.step_facts import figure_text
 
 CONDITION_SIGNS = {
-    Condition.ANSWERS: "✓", Condition.DOWN: "✗", Condition.SLOW: "…", Condition.REFUSES: "✗",
+    Condition.ANSWERS: "✓", Condition.DOWN: "✗", Condition.SLOW: "…", Condition.BUSY: "…", Condition.REFUSES: "✗",
     Condition.OTHER_VERSION: "!", Condition.DAMAGED: "✗", Condition.MISSING: "·",
 }  # fmt: skip
 
 
 def condition_style(condition: Condition, theme: str) -> str:
     """The style of a condition's sign; the word says the same."""
-    word = {Condition.ANSWERS: "done", Condition.MISSING: "muted", Condition.SLOW: "warning"}.get(condition, "error")
+    word = {
+        Condition.ANSWERS: "done",
+        Condition.MISSING: "muted",
+        Condition.SLOW: "warning",
+        Condition.BUSY: "warning",
+    }.get(condition, "error")
     return style_of(word, theme)
 
 

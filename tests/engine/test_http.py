@@ -23,6 +23,7 @@ from canswarm_tui.engine.errors import (
     Refused,
     SettingsError,
     Unreachable,
+    Unready,
     WrongAnswer,
 )
 from canswarm_tui.engine.http import bearer, check_status, http_client, http_errors
@@ -123,9 +124,9 @@ def test_each_exception_becomes_the_error_with_the_right_remedy(name: str) -> No
         (401, Refused),
         (403, Refused),
         (404, WrongAnswer),
-        (429, Unreachable),
+        (429, Unready),
         (500, WrongAnswer),
-        (503, Unreachable),
+        (503, Unready),
         (507, NoSpace),
     ],
 )

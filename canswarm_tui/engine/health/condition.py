@@ -6,29 +6,38 @@ anything accepts a connection at that address.
 
 from __future__ import annotations
 
+import math
 import socket
 import time
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
-from canswarm_tui.engine.errors import EngineError, Refused, SettingsError, SiteUnreadable, Unreachable
+from canswarm_tui.engine.errors import EngineError, Refused, SettingsError, SiteUnreadable, Unreachable, Unready
 from canswarm_tui.engine.health.facts import Condition, Look, Section
 from canswarm_tui.engine.step import Figure, Finding, Kind, Level
 
 LOOK_TIMEOUT_S = 5.0
 """Longest wait for one answer while diagnosing: a person waits for it."""
+QUICK_S = 0.5
 _KNOCK_S = 1.0
 _PORTS = {"redis": 6379, "rediss": 6379, "nats": 4222, "tls": 4222, "ws": 80, "wss": 443, "http": 80, "https": 443}
 Reading = tuple[Sequence[Section], Sequence[Finding]]
 
 
-def condition_of(error: EngineError, urls: Sequence[str] = ()) -> Condition:
-    """The condition of a server at `urls` (with scheme) that failed with `error`; knocks there if need be."""
+def condition_of(error: EngineError, urls: Sequence[str] = (), took_s: float = math.inf) -> Condition:
+    """The condition of a server at `urls` (with scheme) that failed with `error`; knocks there if need be.
+
+    One that takes connections and fails us within `QUICK_S` isn't slow: it hangs up, or speaks something else.
+    """
     match error:
         case Refused() | SettingsError():
             return Condition.REFUSES
+        case Unready():
+            return Condition.BUSY
         case Unreachable():
-            return Condition.SLOW if any(listens(url) for url in urls) else Condition.DOWN
+            if not any(listens(url) for url in urls):
+                return Condition.DOWN
+            return Condition.OTHER_VERSION if took_s < QUICK_S else Condition.SLOW
         case SiteUnreadable():
             return Condition.DAMAGED
         case _:
@@ -58,7 +67,7 @@ def looked(name: str, address: str, urls: Sequence[str], read: Callable[[], Read
         sections, worries = read()
     except EngineError as exc:
         took_ms = _since_ms(began)
-        return Look(name, address, took_ms, condition_of(exc, urls), error=exc)
+        return Look(name, address, took_ms, condition_of(exc, urls, took_ms / 1000), error=exc)
     return Look(name, address, _since_ms(began), Condition.ANSWERS, tuple(sections), tuple(worries))
 
 

@@ -44,6 +44,7 @@ class Endpoint:
     latency_ms: float
     facts: EtcdFacts | None
     error: EngineError | None
+    failed_after_s: float = 0.0
 
 
 def look(settings: Settings) -> Look:
@@ -79,6 +80,7 @@ def _read(etcd: EtcdSettings) -> Reading:
 
 def ask_endpoint(url: str, etcd: EtcdSettings) -> Endpoint:
     """As `etcdctl endpoint health`: a read of one key that the whole cluster must agree to, timed."""
+    asked_at = time.perf_counter()
     key = etcd.prefix.encode()  # where this user has rights, if anywhere
     try:
         with closing(EtcdClient(etcd.model_copy(update={"endpoints": (url,)}))) as client:
@@ -88,13 +90,17 @@ def ask_endpoint(url: str, etcd: EtcdSettings) -> Endpoint:
             latency_ms = round((time.perf_counter() - began) * 1000, 2)
             return Endpoint(url, latency_ms, read_facts(client), None)
     except EngineError as exc:
-        return Endpoint(url, 0.0, None, exc)
+        return Endpoint(url, 0.0, None, exc, time.perf_counter() - asked_at)
 
 
 def _endpoint_section(one: Endpoint) -> Section:
     if one.facts is None:
         assert one.error is not None
-        return section(f"endpoint {one.url}", condition=condition_of(one.error, (one.url,)), said=one.error.happened)
+        return section(
+            f"endpoint {one.url}",
+            condition=condition_of(one.error, (one.url,), one.failed_after_s),
+            said=one.error.happened,
+        )
     facts = one.facts
     wasted = facts.db_size_bytes - facts.db_in_use_bytes
     return section(

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from itertools import islice
 
+from canswarm_tui.engine.errors import WrongAnswer
 from canswarm_tui.engine.health.condition import LOOK_TIMEOUT_S, Reading, looked, section, worry, yes_no
 from canswarm_tui.engine.health.facts import Entry, Look, Page, Section
 from canswarm_tui.engine.settings import Settings
 from canswarm_tui.engine.step import Finding, Level
 from canswarm_tui.engine.v1.blobs import blob_exists
 from canswarm_tui.engine.v2.s3_client import S3Client
-from canswarm_tui.engine.v2.s3_facts import BucketFacts, ServerFacts, bucket_facts, health, is_blob_name, server_facts
+from canswarm_tui.engine.v2.s3_facts import (
+    BucketFacts,
+    ServerFacts,
+    bucket_facts,
+    health,
+    is_blob_name,
+    server_facts,
+    speaks_s3,
+)
 from canswarm_tui.engine.v2.s3_objects import S3Objects
 
 _LITTLE = 0.1
@@ -30,6 +39,8 @@ def _client(settings: Settings) -> S3Client:
 def _read(settings: Settings) -> Reading:
     with _client(settings) as client:
         live, ready = health(client, "live"), health(client, "ready")
+        if not speaks_s3(client):
+            raise WrongAnswer(client.subject, "what answers there does not speak S3", "check s3.endpoint")
         server, bucket = server_facts(client), bucket_facts(client)
     sections = [
         section(

@@ -40,6 +40,7 @@ from canswarm_tui.engine.errors import (
     Refused,
     SettingsError,
     Unreachable,
+    Unready,
     WrongAnswer,
 )
 from canswarm_tui.engine.settings import SiteSettings, reveal
@@ -107,7 +108,7 @@ def _translate(subject: str, exc: Exception) -> EngineError:
         case OutOfMemoryError():
             return NoSpace(subject, str(exc), "give Redis more memory (maxmemory)")
         case BusyLoadingError() | TryAgainError():
-            return Unreachable(subject, str(exc), "wait until Redis is ready")
+            return Unready(subject, str(exc), "wait until Redis is ready")
         case MovedError() | ClusterError() | RedisClusterException():
             return WrongAnswer(subject, str(exc), "v1 uses a single Redis: point site.redis_url at one, not a cluster")
         case ReadOnlyError():
@@ -124,7 +125,7 @@ def _translate(subject: str, exc: Exception) -> EngineError:
 
 def _answered(subject: str, message: str) -> EngineError:
     if message.startswith(_BUSY_PREFIXES):
-        return Unreachable(subject, message, "wait until Redis is ready")
+        return Unready(subject, message, "wait until Redis is ready")
     if "DB index" in message:
         return SettingsError(subject, message, "check the database number at the end of site.redis_url")
     if message.startswith(("NOAUTH", "WRONGPASS", "NOPERM", "DENIED")) or "AUTH" in message:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from canswarm_tui.engine.errors import Defect, EngineError, NoSpace, Refused, Unreachable, WrongAnswer
+from canswarm_tui.engine.errors import Defect, EngineError, NoSpace, Refused, Unreachable, Unready, WrongAnswer
 from canswarm_tui.engine.v2.etcd_stubs import etcd3, grpc
 
 CLOSED = "Cannot invoke RPC"
@@ -64,7 +64,9 @@ def _certificate(subject: str, happened: str) -> EngineError:
 
 
 def _gone(subject: str, happened: str) -> EngineError:
-    return Unreachable(subject, f"no answer ({happened})", "check that etcd runs there and has a leader")
+    said_so = "etcdserver:" in happened
+    kind, what = (Unready, "it can't serve us now") if said_so else (Unreachable, "no answer")
+    return kind(subject, f"{what} ({happened})", "check that etcd runs there and has a leader")
 
 
 def _token(subject: str, happened: str) -> EngineError:

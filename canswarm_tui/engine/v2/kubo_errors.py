@@ -11,8 +11,8 @@ import httpx
 from ipfshttpclient import exceptions as old
 from ipfshttpclient.requests_wrapper import exceptions as beneath
 
-from canswarm_tui.engine.errors import EngineError, NoSpace, Refused, SettingsError, Unreachable, WrongAnswer
-from canswarm_tui.engine.http import EXCERPT_CHARS, http_errors, status_error
+from canswarm_tui.engine.errors import EngineError, NoSpace, Refused, SettingsError, Unreachable, Unready, WrongAnswer
+from canswarm_tui.engine.http import EXCERPT_CHARS, OVERLOADED, http_errors, status_error
 
 SUBJECT = "IPFS (Kubo)"
 
@@ -47,9 +47,9 @@ _REMEDIES: tuple[tuple[str, type[EngineError], str], ...] = (
     ),
     ("over 2mib", WrongAnswer, "this version of Kubo takes smaller blocks than 2 MiB: use a newer one"),
     ("unexpected eof", Unreachable, "the connection was cut while sending: see whether a proxy limits requests"),
-    ("too many open files", Unreachable, "raise the open-files limit of the user that runs Kubo"),
-    ("context deadline exceeded", Unreachable, "see whether the node is overloaded"),
-    ("context canceled", Unreachable, "see whether the node is shutting down"),
+    ("too many open files", Unready, "raise the open-files limit of the user that runs Kubo"),
+    ("context deadline exceeded", Unready, "see whether the node is overloaded"),
+    ("context canceled", Unready, "see whether the node is shutting down"),
     ("permission denied", Refused, "see whether the user that runs Kubo owns its repository"),
     ("read-only file system", Refused, "the disk of the IPFS repository was mounted read-only: check it"),
     ("access denied", Refused, "check the API token in the settings, and API.Authorizations of the node"),
@@ -120,6 +120,8 @@ def translated_old(exc: Exception) -> EngineError:
             status = getattr(getattr(exc.original, "response", None), "status_code", None)
             if status in (401, 403):
                 return Refused(SUBJECT, f"HTTP {status}", "check ipfs.token, and API.Authorizations of the node")
+            if status in OVERLOADED:
+                return Unready(SUBJECT, f"HTTP {status}", "see whether the daemon, or a proxy before it, is overloaded")
             return WrongAnswer(SUBJECT, f"HTTP {status}", "check ipfs.api in the settings")
         case old.AddressError():
             return SettingsError("ipfs.api", "this address can't be used", "write http://HOST:PORT")

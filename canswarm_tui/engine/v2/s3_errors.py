@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import urllib3
 from minio import error as minio_error
 
-from canswarm_tui.engine.errors import EngineError, NoSpace, Refused, Unreachable, WrongAnswer
+from canswarm_tui.engine.errors import EngineError, NoSpace, Refused, Unreachable, Unready, WrongAnswer
 
 _REFUSED = {
     "AccessDenied": "give this key the rights to list, read, write and delete in the bucket",
@@ -44,7 +44,7 @@ def s3_errors(subject: str) -> Iterator[None]:
     except minio_error.MinioAdminException as exc:
         raise _by_status(subject, int(exc._code)) from exc
     except minio_error.ServerError as exc:
-        raise Unreachable(subject, f"the server answered {exc.status_code}", "look at the server's log") from exc
+        raise Unready(subject, f"the server answered {exc.status_code}", "look at the server's log") from exc
     except minio_error.MinioException as exc:
         raise WrongAnswer(subject, f"{type(exc).__name__}: {exc}", "check s3.endpoint: is it an S3 server?") from exc
     except urllib3.exceptions.HTTPError as exc:
@@ -60,7 +60,7 @@ def _answered(subject: str, exc: minio_error.S3Error) -> EngineError:
     if exc.code in _FULL:
         return NoSpace(subject, f"the server has no space left ({said})", "free space or raise the quota there")
     if exc.code in _AGAIN:
-        return Unreachable(subject, f"the server can't serve us now ({said})", "look at the server's log")
+        return Unready(subject, f"the server can't serve us now ({said})", "look at the server's log")
     if exc.code == "NoSuchBucket":
         return WrongAnswer(subject, "the bucket does not exist", "check s3.bucket; the step creates it when it runs")
     return WrongAnswer(subject, f"the server answered {said}", "look at the server's log")
@@ -76,7 +76,7 @@ def _by_status(subject: str, code: int) -> EngineError:
     if code == 507:
         return NoSpace(subject, f"the server has no space left ({said})", "free space there")
     if code in (408, 429) or code >= 500:
-        return Unreachable(subject, f"the server can't serve us now ({said})", "look at the server's log")
+        return Unready(subject, f"the server can't serve us now ({said})", "look at the server's log")
     return WrongAnswer(
         subject, f"the server answered {said} without an S3 error", "check s3.endpoint: is it an S3 server?"
     )

@@ -12,7 +12,8 @@ from minio import MinioAdmin
 from minio.error import S3Error
 
 from canswarm_tui.engine.changes import tell_change
-from canswarm_tui.engine.errors import Refused, WrongAnswer
+from canswarm_tui.engine.errors import Refused, Unready, WrongAnswer
+from canswarm_tui.engine.http import OVERLOADED
 from canswarm_tui.engine.v2.s3_client import TAG_HEADER, S3Client
 from canswarm_tui.engine.v2.s3_errors import s3_errors
 from canswarm_tui.engine.v2.s3_objects import S3Objects
@@ -59,6 +60,16 @@ def server_facts(client: S3Client) -> ServerFacts:
         return _admin_facts(client, kind)
     except (Refused, WrongAnswer, ValueError, KeyError):
         return ServerFacts(kind, True)  # an ordinary key may not ask for the server's state
+
+
+def speaks_s3(client: S3Client) -> bool:
+    """Whether a request without a key is answered as S3 answers, with a list or an error in XML; tells no more."""
+    with s3_errors(client.subject):
+        url = f"{S3Objects(client).base_url}/{client.bucket}?list-type=2&max-keys=1"
+        answer = client.pool.urlopen("GET", url, redirect=False)
+    if answer.status in OVERLOADED:
+        raise Unready(client.subject, f"the server answered {answer.status}", "look at the server's log")
+    return b"<ListBucketResult" in answer.data or b"<Code>" in answer.data
 
 
 def health(client: S3Client, what: str) -> bool:

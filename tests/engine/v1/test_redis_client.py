@@ -18,6 +18,7 @@ from canswarm_tui.engine.errors import (
     Refused,
     SettingsError,
     Unreachable,
+    Unready,
     WrongAnswer,
 )
 from canswarm_tui.engine.settings import SiteSettings
@@ -57,7 +58,7 @@ def test_every_exception_of_the_client_is_mapped(kind: type[Exception]) -> None:
     [
         (redis.exceptions.ConnectionError("refused"), Unreachable),
         (redis.exceptions.TimeoutError("slow"), Unreachable),
-        (redis.exceptions.BusyLoadingError("loading"), Unreachable),
+        (redis.exceptions.BusyLoadingError("loading"), Unready),
         (ConnectionResetError("reset"), Unreachable),
         (redis.exceptions.AuthenticationError("WRONGPASS"), Refused),
         (redis.exceptions.NoPermissionError("NOPERM"), Refused),

@@ -7,7 +7,7 @@ import inspect
 import grpc
 import pytest
 
-from canswarm_tui.engine.errors import Defect, EngineError, NoSpace, Refused, Unreachable, WrongAnswer
+from canswarm_tui.engine.errors import Defect, EngineError, NoSpace, Refused, Unreachable, Unready, WrongAnswer
 from canswarm_tui.engine.v2 import etcd_errors
 from canswarm_tui.engine.v2.etcd_errors import (
     AnswerTooLarge,
@@ -40,12 +40,12 @@ def test_every_exception_of_etcd3_is_mapped_on_purpose() -> None:
 @pytest.mark.parametrize(
     ("code", "message", "expected"),
     [
-        (grpc.StatusCode.UNAVAILABLE, "etcdserver: no leader", Unreachable),
-        (grpc.StatusCode.UNAVAILABLE, "etcdserver: request timed out", Unreachable),
+        (grpc.StatusCode.UNAVAILABLE, "etcdserver: no leader", Unready),
+        (grpc.StatusCode.UNAVAILABLE, "etcdserver: request timed out", Unready),
         (grpc.StatusCode.UNAVAILABLE, "Ssl handshake failed: CERTIFICATE_VERIFY_FAILED", Refused),
         (grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded", Unreachable),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, "etcdserver: mvcc: database space exceeded", NoSpace),
-        (grpc.StatusCode.RESOURCE_EXHAUSTED, "etcdserver: too many requests", Unreachable),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "etcdserver: too many requests", Unready),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, "CLIENT: Received message larger than max (5 vs. 4)", AnswerTooLarge),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, "grpc: received message larger than max (5 vs. 4)", Refused),
         (grpc.StatusCode.INVALID_ARGUMENT, "etcdserver: request is too large", Refused),

@@ -18,7 +18,7 @@ import pytest
 from ipfshttpclient import exceptions as old
 from pydantic import SecretStr
 
-from canswarm_tui.engine.errors import EngineError, NoSpace, Refused, SettingsError, Unreachable, WrongAnswer
+from canswarm_tui.engine.errors import EngineError, NoSpace, Refused, SettingsError, Unreachable, Unready, WrongAnswer
 from canswarm_tui.engine.records import Fate, Record, Removal, Wanted
 from canswarm_tui.engine.settings import IpfsSettings
 from canswarm_tui.engine.v2.blobs_ipfs import IpfsSink, pinned_batches
@@ -275,8 +275,8 @@ def test_a_certificate_is_checked_against_the_ca_of_the_settings_by_both_clients
         ("import failed: mismatch in content integrity, expected: bafk", WrongAnswer),
         ("produced block is over 2MiB: big blocks can't be exchanged with other peers", WrongAnswer),
         ("import failed after block: unexpected EOF", Unreachable),
-        ("open /ipfs/blocks: too many open files", Unreachable),
-        ("context deadline exceeded", Unreachable),
+        ("open /ipfs/blocks: too many open files", Unready),
+        ("context deadline exceeded", Unready),
         ("open /ipfs/blocks/X: permission denied", Refused),
         ("open /ipfs/blocks/X: read-only file system", Refused),
         ("proto: cannot parse invalid wire-format data", BlockDamaged),

@@ -24,7 +24,7 @@ from minio.objectlockconfig import DAYS, ObjectLockConfig
 from minio.time import utcnow
 from minio.versioningconfig import VersioningConfig
 
-from canswarm_tui.engine.errors import Defect, EngineError, NoSpace, Refused, Unreachable, WrongAnswer
+from canswarm_tui.engine.errors import Defect, EngineError, NoSpace, Refused, Unreachable, Unready, WrongAnswer
 from canswarm_tui.engine.records import Fate, Removal
 from canswarm_tui.engine.v2.blobs_minio import BlobSink
 from canswarm_tui.engine.v2.in_order import in_order
@@ -90,7 +90,7 @@ def test_everything_that_the_client_raises_becomes_an_error_with_a_remedy(raised
     ("code", "expected"),
     [
         ("AccessDenied", Refused), ("InvalidAccessKeyId", Refused), ("SignatureDoesNotMatch", Refused),
-        ("XMinioStorageFull", NoSpace), ("QuotaExceeded", NoSpace), ("SlowDown", Unreachable),
+        ("XMinioStorageFull", NoSpace), ("QuotaExceeded", NoSpace), ("SlowDown", Unready),
         ("NoSuchBucket", WrongAnswer), ("SomethingNew", WrongAnswer),
     ],
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -16,6 +17,16 @@ from canswarm_tui.engine.settings import Settings
 
 T = TypeVar("T")
 FINE, WORRY, BAD, UNKNOWN = CheckVerdict
+
+
+_WORDS = {
+    Condition.DOWN: "it is down",
+    Condition.SLOW: "it listens and is too slow",
+    Condition.BUSY: "it is busy",
+    Condition.REFUSES: "it refuses us",
+    Condition.OTHER_VERSION: "it is another version, or something else",
+    Condition.DAMAGED: "it is damaged",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +58,13 @@ def ask(
 
     `urls` (with scheme) are where to knock, so that down and slow are told apart.
     """
+    began = time.perf_counter()
     try:
         seen = read()
     except SettingsError as exc:
         return tuple(_dark(backend, one, exc, "") for one in questions)
     except EngineError as exc:
-        condition = condition_of(exc, urls)
+        condition = condition_of(exc, urls, time.perf_counter() - began)
         first, *others = questions
         return (_away(backend, first, exc, condition), *(_dark(backend, one, exc, _is(condition)) for one in others))
     return tuple(_judged(backend, urls, one, seen) for one in questions)
@@ -103,7 +115,4 @@ def _dark(backend: str, one: Question[T], error: EngineError, why: str) -> Check
 
 
 def _is(condition: Condition) -> str:
-    return {
-        Condition.DOWN: "it is down", Condition.SLOW: "it listens and is too slow", Condition.REFUSES: "it refuses us",
-        Condition.OTHER_VERSION: "it is another version, or something else", Condition.DAMAGED: "it is damaged",
-    }.get(condition, condition.value)  # fmt: skip
+    return _WORDS.get(condition, condition.value)

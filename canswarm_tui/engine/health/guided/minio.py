@@ -27,7 +27,7 @@ from canswarm_tui.engine.settings import Settings
 from canswarm_tui.engine.text import bytes_text, shown
 from canswarm_tui.engine.v2.s3_client import S3Client
 from canswarm_tui.engine.v2.s3_errors import s3_errors
-from canswarm_tui.engine.v2.s3_facts import BucketFacts, ServerFacts, bucket_facts, server_facts
+from canswarm_tui.engine.v2.s3_facts import BucketFacts, ServerFacts, bucket_facts, server_facts, speaks_s3
 from canswarm_tui.engine.v2.s3_objects import S3Objects
 
 _SKEW_REFUSED_S = 15 * 60
@@ -40,6 +40,7 @@ _LIVE = "/minio/health/live"
 @dataclass(frozen=True, slots=True)
 class _Seen:
     status: int
+    speaks_s3: bool
     server: str
     """The Server header."""
     skew_s: float | None
@@ -75,7 +76,7 @@ def _read(settings: Settings) -> _Seen:
             answer = client.pool.urlopen("GET", f"{S3Objects(client).base_url}{_LIVE}", redirect=False)
             midway = (began + now()) / 2
         return _Seen(
-            answer.status, answer.headers.get("server", ""), _skew_s(answer.headers, midway),
+            answer.status, speaks_s3(client), answer.headers.get("server", ""), _skew_s(answer.headers, midway),
             tried(lambda: server_facts(client)), tried(lambda: bucket_facts(client)), settings.s3.bucket,
             not not_yet(settings, "blobs-minio"),
         )  # fmt: skip
@@ -90,6 +91,9 @@ def _skew_s(headers: Mapping[str, str], ours: float) -> float | None:
 
 def _answers(seen: _Seen) -> Answer:
     lines = (f"GET {_LIVE}: HTTP {seen.status}, server {shown(seen.server, 60) or 'not told'}",)
+    if not seen.speaks_s3:
+        said = "something answers there, and it does not speak S3"
+        return Answer(BAD, said, lines, "check s3.endpoint")
     if "minio" not in seen.server.lower():
         said = "it answers, and is no MinIO: space and archives are not known of other S3 servers"
         return Answer(FINE, said, lines)
