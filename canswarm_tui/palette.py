@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, cast
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
 from canswarm_tui.engine.checklist import STEPS
+from canswarm_tui.engine.journal import has_run
 from canswarm_tui.preferences import THEMES
+from canswarm_tui.screens.base import StepScreen
 
 if TYPE_CHECKING:
     from canswarm_tui.app import SwarmApp
@@ -41,7 +43,8 @@ class Commands(Provider):
         app = cast("SwarmApp", self.app)
         for active in self.screen.active_bindings.values():
             binding = active.binding
-            if active.enabled and binding.description and not binding.action.endswith("command_palette"):
+            is_ours = bool(binding.id) and not binding.action.endswith("command_palette")
+            if active.enabled and binding.description and is_ours and self._is_possible(app, binding.action):
                 does = partial(app.run_action, binding.action, active.node)
                 yield Offer(binding.description, does, active.tooltip or binding.tooltip or "")
         yield from self._steps(app)
@@ -50,6 +53,18 @@ class Commands(Provider):
         for theme in THEMES:
             if theme != app.theme:
                 yield Offer(f"Colours: {theme}", partial(app.choose_theme, theme), "kept for the next start")
+
+    def _is_possible(self, app: SwarmApp, action: str) -> bool:
+        """Whether an action on one step can be done with the step that is meant now."""
+        screen = self.screen
+        if action not in _ON_A_STEP or not isinstance(screen, StepScreen):
+            return True
+        step = screen.chosen_step()
+        if step is None or app.observe:
+            return False
+        if action == "run_step":
+            return app.model.running is None and app.model.state_of(step)[0] != "blocked"
+        return app.model.running is None and has_run(app.model.records.get(step))
 
     def _steps(self, app: SwarmApp) -> Iterator[Offer]:
         from canswarm_tui.screens.opened import screen_of
@@ -61,11 +76,13 @@ class Commands(Provider):
                 yield Offer(f"Run: {info.title}", partial(_run, app, info.name), f"it is {state}")
 
 
+_ON_A_STEP = ("run_step", "verify_step", "undo_step")
 _SCREENS = {
     "Settings of the interface": "settings:SettingsScreen",
     "About": "about:AboutScreen",
     "Log": "log:LogScreen",
     "Report": "report:ReportScreen",
+    "Diagnostics": "diagnostics:DiagnosticsScreen",
     "Rollback readiness": "rollback:RollbackScreen",
     "All findings": "findings:FindingsScreen",
 }

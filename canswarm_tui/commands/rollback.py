@@ -12,7 +12,7 @@ from canswarm_tui.commands.face import Face, common, stop_on_signals
 from canswarm_tui.commands.narrator import Narrator
 from canswarm_tui.engine.errors import Blocked, ExitCode, SettingsError
 from canswarm_tui.engine.readiness import readiness
-from canswarm_tui.engine.rollback import Rollback, Undo, described, with_redis
+from canswarm_tui.engine.rollback import Rollback, described, told, with_redis
 from canswarm_tui.engine.stop import StopSignal
 from canswarm_tui.engine.text import duration_text, shown
 
@@ -44,17 +44,8 @@ def rollback(face: Face, backup: str | None, into: str | None, redis_url: str | 
             done = work.in_place(folder)
         else:
             done = work.elsewhere(folder, Path(into), with_redis(face.settings.site, redis_url))
-    compared, differences = done.proof.compared, done.proof.differences
-    face.write(f"restored {folder} into {done.into}")
-    for undo in done.undos:
-        face.write(_told(undo))
-    if done.aside is not None:
-        face.write(f"what was there before is backed up in {done.aside}")
-    face.write(
-        f"compared {compared.files:,} files and {compared.redis_keys:,} Redis keys: {len(differences)} differences"
-    )
-    for unlike in differences[:100]:
-        face.write(f"  {shown(unlike.name)}: {shown(unlike.happened)}")
+    for line in told(done):
+        face.write(line)
     return face.answer(done.exit_code, described(done))
 
 
@@ -74,13 +65,6 @@ def _tell_plan(face: Face) -> int:
         "steps_of_unknown_time": ready.unknown,
     }
     return face.answer(ExitCode.DONE, facts)
-
-
-def _told(undo: Undo) -> str:
-    if undo.error is not None:
-        return shown(f"{undo.step} is not undone: {undo.error}; then `canswarm-tui undo {undo.step}`")
-    kept = f", kept {undo.kept:,} that somebody has changed since" if undo.kept else ""
-    return f"{undo.step} is undone: removed {undo.removed:,} that this run had created{kept}"
 
 
 def _require_name(face: Face, *, yes: bool) -> None:

@@ -8,7 +8,7 @@ let itself be cleared does not keep v1 from coming back: it is told, and that st
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -210,7 +210,8 @@ def _record(journal: Journal, done: RolledBack) -> None:
     step.add_finding(Verb.RUN, sweep, [_difference(u.name, u.happened) for u in done.proof.differences])
     step.sweep_out(Verb.RUN, sweep)
     state = StepState.NEEDS_ATTENTION if done.proof.differences else StepState.PROVED
-    step.set_state(state, outcome=Outcome(created=done.proof.compared.files, summary=f"rolled back to {done.backup}"))
+    summary = f"rolled back to {done.backup}; what was there before is backed up in {done.aside}"
+    step.set_state(state, outcome=Outcome(created=done.proof.compared.files, summary=summary))
 
 
 def _difference(name: str, happened: str) -> Finding:
@@ -223,6 +224,28 @@ def _difference(name: str, happened: str) -> Finding:
 def with_redis(site: SiteSettings, url: str | None) -> SiteSettings | None:
     """The site's settings with another Redis, or None where none is named."""
     return None if url is None else site.model_copy(update={"redis_url": url})
+
+
+TOLD_DIFFERENCES = 100
+
+
+def told(done: RolledBack) -> Iterator[str]:
+    """The rollback in sentences: from where, what was undone and what not, what was kept, how it compared."""
+    yield f"restored {done.backup} into {done.into}"
+    yield from map(_undo_told, done.undos)
+    if done.aside is not None:
+        yield f"what was there before is backed up in {done.aside}"
+    compared, differences = done.proof.compared, done.proof.differences
+    yield f"compared {compared.files:,} files and {compared.redis_keys:,} Redis keys: {len(differences):,} differences"
+    for unlike in differences[:TOLD_DIFFERENCES]:
+        yield f"  {shown(unlike.name)}: {shown(unlike.happened)}"
+
+
+def _undo_told(undo: Undo) -> str:
+    if undo.error is not None:
+        return shown(f"{undo.step} is not undone: {undo.error}; then `canswarm-tui undo {undo.step}`")
+    kept = f", kept {undo.kept:,} that somebody has changed since" if undo.kept else ""
+    return f"{undo.step} is undone: removed {undo.removed:,} that this run had created{kept}"
 
 
 def described(done: RolledBack) -> dict[str, object]:

@@ -27,6 +27,11 @@ WIDE = 106
 class ChecklistScreen(StepScreen):
     """One table; Enter opens the item under the cursor, `r` runs it."""
 
+    HELP = (
+        "The guide's checklist. Go to an item with the arrows, Enter opens it, r runs it; a runs all that is "
+        "pending, in order, after asking. The item to do next is marked. Nothing is overwritten, and each step "
+        "can be undone."
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "Open", id="open-item", key_display="⏎", tooltip="all about this item", priority=True),
         Binding("a", "run_all", "All", id="run-all", tooltip="run every pending step from preflight to verification"),
@@ -197,6 +202,8 @@ class ChecklistScreen(StepScreen):
         self.put("#said", shown(drawn.said, 600) if drawn is not None else "")
 
     def _to_next(self) -> None:
+        """The cursor to what is to be done next; to the first item where nothing is left."""
+        self._table().move_cursor(row=1)
         row = 0
         for group in CHECKLIST:
             row += 1

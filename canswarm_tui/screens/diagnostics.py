@@ -49,6 +49,10 @@ class DiagnosticsScreen(SwarmScreen):
     """A row for each backend; beside it all that the one under the cursor told. A slow one holds up nothing."""
 
     CSS_PATH = "diagnostics.tcss"
+    HELP = (
+        "Each server and what it says of itself, looked at again and again; nothing is changed. "
+        "Works without a migration."
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "browse", "Lists", id="browse-backend", key_display="⏎", priority=True,
                 tooltip="page through what it holds: keys, pins, objects"),

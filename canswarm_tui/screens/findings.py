@@ -27,6 +27,10 @@ class FindingsScreen(SwarmScreen):
     """Opens on what waits for a person, or on everything where nothing waits."""
 
     CSS_PATH = "findings.tcss"
+    HELP = (
+        "What was found, and what waits for a person. Enter shows a record or a conflict on all sides; a accepts "
+        "a finding with a reason, which is kept with your name and goes into the report."
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab", "narrow('level')", "Level", id="filter-findings", priority=True, show=False,
                 tooltip="waiting, blockers, warnings, notes, all"),

@@ -14,12 +14,17 @@ from textual.widgets import Footer, Static
 from canswarm_tui.theme import style_of
 
 _WORDS = {
-    "blocked": "by what stands below it on the checklist",
+    "ready": "it can be run now; the next one in order is marked",
+    "blocked": "something must be done before; the line under the list says what",
+    "running": "counts, rate and time left stand at the bottom; s stops it",
+    "stopping": "a stop was asked for; it ends at the next safe point",
     "done": "did what it should; nothing of it can be compared, or people have accepted the rest",
     "proved": "the target was read back and everything is equal",
     "needs attention": "a quarantine, difference or conflict waits for a person: press f",
     "stopped": "at a safe point; r goes on",
     "undone": "what this run created there was removed",
+    "skipped": "honestly not done; its line says why",
+    "not available yet": "this version does not do it, and no report counts it as done",
 }
 _OWN_NAMES = {"enter": "⏎", "escape": "esc", "question_mark": "?"}
 
@@ -33,10 +38,13 @@ class HelpScreen(Screen[None]):
     def __init__(self, of: Screen[object]) -> None:
         super().__init__()
         self._keys = _keys_of(of)
+        self._told = of.HELP or ""
 
     def compose(self) -> ComposeResult:
         yield Static("Help", id="head", markup=False)
         with VerticalScroll(id="page"):
+            if self._told:
+                yield Static(self._told, id="about-screen", markup=False)
             yield Static(_table("Keys on this screen", self._keys, self.app.theme), markup=False)
             yield Static(_table("Words of the checklist", _WORDS, self.app.theme), markup=False)
             yield Static("Every key has a command: `canswarm-tui --help`.", markup=False)

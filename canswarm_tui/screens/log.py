@@ -32,6 +32,10 @@ class LogScreen(SwarmScreen):
     """Opens on the last lines. A filter looks through the whole file, however long, and shows its last matches."""
 
     CSS_PATH = "log.tcss"
+    HELP = (
+        "Everything that was done, and every request that changed something, as it is in the file that is named "
+        "above. s looks for words in the whole file, the arrows move sideways too, w saves what was found."
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("l", "back", "Back", id="back-log", show=False),
         Binding("space", "follow", "Follow", id="follow-log", tooltip="follow the end, or stand still to read"),

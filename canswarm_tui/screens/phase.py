@@ -40,6 +40,11 @@ class PhaseScreen(StepScreen):
     """`r` runs or resumes, `v` verifies, `u` undoes, `p` says what a run would do; F6, F7 and `x` turn the limit."""
 
     CSS_PATH = "phase.tcss"
+    HELP = (
+        "One step of the migration. p says what a run would do, r does it or goes on with it, v reads the target "
+        "back and compares all of it, u removes what this run created. What was found stands beside it; c shows "
+        "conflicts."
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("v", "verify_step", "Verify", id="verify-step", tooltip="read this target back and compare in full"),
         Binding("u", "undo_step", "Undo", id="undo-step", tooltip="remove what this run created in this step"),

@@ -16,6 +16,7 @@ class ReportScreen(SwarmScreen):
     """The Markdown as it was written: every character of the site's data is shown as it is."""
 
     CSS_PATH = "report.tcss"
+    HELP = "The report as the last run or verification wrote it; where its files are is said above."
 
     def compose(self) -> ComposeResult:
         yield Static(id="head", markup=False)

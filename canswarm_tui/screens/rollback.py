@@ -15,7 +15,7 @@ from textual.widgets import Footer, Static
 from canswarm_tui.engine.errors import EngineError, ExitCode
 from canswarm_tui.engine.events import Said
 from canswarm_tui.engine.readiness import Readiness, readiness
-from canswarm_tui.engine.rollback import NAME, Rollback, described
+from canswarm_tui.engine.rollback import NAME, Rollback, told
 from canswarm_tui.engine.runner import Runner, RunResult
 from canswarm_tui.engine.settings import Settings
 from canswarm_tui.engine.text import shown
@@ -45,6 +45,11 @@ class RollbackScreen(SwarmScreen):
     """`x` starts the rollback to the newest backup of this run, after the site's name was typed; `v` rehearses it."""
 
     CSS_PATH = "rollback.tcss"
+    HELP = (
+        "The way back. The backups with their dates, whether the newest was proved to restore, and what a "
+        "rollback would do now, with the time that the same work took here. v proves the restore; x rolls back, "
+        "for which v1 must be stopped."
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("x", "roll_back", "Roll back", id="roll-back", tooltip="v1's state back, what is ours removed"),
         Binding("v", "prove", "Prove restore", id="prove-restore",
@@ -146,8 +151,8 @@ def roll_back(runner: Runner) -> RunResult:
     """The rollback in place, to the newest backup that this run made."""
     work = Rollback(runner.settings, runner.emit, runner.stop)
     done = work.in_place(work.newest_backup())
-    for name, value in described(done).items():
-        runner.emit(Said(NAME, f"{name}: {value}"))
+    for line in told(done):
+        runner.emit(Said(NAME, line))
     return RunResult(ExitCode(done.exit_code), len(done.proof.differences))
 
 

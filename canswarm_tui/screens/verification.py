@@ -44,6 +44,11 @@ class VerificationScreen(StepScreen):
     """Two tables: comparisons, and the differences of the step under the cursor; Tab goes from one to the other."""
 
     CSS_PATH = "verification.tcss"
+    HELP = (
+        "Every comparison with what was compared and when. Tab goes to the differences of the step under the "
+        "cursor; Enter there reads that one record again on all sides. v verifies the step, a all of them, o "
+        "shows the report."
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "compare", "Compare", id="compare-record", key_display="⏎", priority=True,
                 tooltip="the record of a difference: site, target and receipt beside each other"),

@@ -11,6 +11,7 @@ from textual.widgets import DataTable, Input, Log, OptionList, Static
 
 from canswarm_tui.app import SwarmApp
 from canswarm_tui.bindings import every_key, keys_page, unknown_keys
+from canswarm_tui.engine.checklist import STEP_NAMES
 from canswarm_tui.preferences import Preferences, load_preferences, preferences_file, save_preferences
 from canswarm_tui.screens.about import AboutScreen
 from canswarm_tui.screens.log import LogScreen
@@ -129,6 +130,37 @@ async def test_the_palette_offers_what_can_be_done_now(tmp_path: Path) -> None:
     offers = "\n".join(await search(app, "run"))
     assert "Run: Preflight" not in offers
     assert "Run: Decisions" in offers
+
+
+@pytest.mark.asyncio
+async def test_the_palette_offers_undo_only_where_something_was_done(tmp_path: Path) -> None:
+    app, _ = make_app(tmp_path / "fresh")
+    assert not any("what this run created in this step" in offer for offer in await search(app, "undo"))
+    app, _ = make_app(tmp_path / "later", done=tuple(STEP_NAMES))
+    assert any("what this run created in this step" in offer for offer in await search(app, "undo"))
+
+
+@pytest.mark.asyncio
+async def test_the_palette_offers_no_moves_of_a_cursor(tmp_path: Path) -> None:
+    app, _ = make_app(tmp_path)
+    offers = "\n".join(await search(app, "cursor"))
+    assert "Cursor" not in offers
+
+
+@pytest.mark.asyncio
+async def test_help_says_what_the_screen_is_for_on_each_of_the_main_ones(tmp_path: Path) -> None:
+    app, _ = make_app(tmp_path, done=("preflight",))
+    async with app.run_test(size=(80, 24)) as pilot:
+        for keys in ((), ("enter",), ("b",), ("l",), ("f",), ("o",), ("d",)):
+            await pilot.press(*keys)
+            await pilot.pause()
+            told = app.screen.HELP
+            assert told, app.screen
+            await pilot.press("f1")
+            await pilot.pause()
+            assert str(app.screen.query_one("#about-screen", Static).content) == told
+            await pilot.press("escape", *(["escape"] if keys else []))
+            await pilot.pause()
 
 
 @pytest.mark.asyncio
