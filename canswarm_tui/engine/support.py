@@ -21,6 +21,7 @@ from pydantic import BaseModel, SecretStr
 from canswarm_tui import __version__
 from canswarm_tui.engine.errors import SettingsError
 from canswarm_tui.engine.health.facts import Look
+from canswarm_tui.engine.health.guided.registry import GUIDED
 from canswarm_tui.engine.health.registry import LOOKS
 from canswarm_tui.engine.journal import Journal
 from canswarm_tui.engine.place import Place, without_secrets
@@ -46,7 +47,7 @@ class Item:
 
 
 def gather(settings: Settings, place: Place) -> tuple[Item, ...]:
-    """Versions, settings without secrets, journal, report, end of the log, a look at every server; all redacted."""
+    """Versions, settings without secrets, journal, report, the log's end, looks and guided checks; all redacted."""
     hidden = known_secrets(settings)
     return tuple(
         Item(name, redacted(text, hidden).encode("utf-8", "backslashreplace")) for name, text in _texts(settings, place)
@@ -135,6 +136,7 @@ def _texts(settings: Settings, place: Place) -> Iterator[tuple[str, str]]:
     yield "versions.json", _json(_versions())
     yield "settings.json", _json(dict(_told(settings)))
     yield "servers.json", _json(_servers(settings))
+    yield "checks.json", _json(_checks(settings))
     if place.journal.exists():
         journal = Journal.observe(place.journal)
         try:
@@ -200,6 +202,12 @@ def _servers(settings: Settings) -> Mapping[str, object]:
     with ThreadPoolExecutor(len(LOOKS), thread_name_prefix="look") as pool:
         looks = pool.map(lambda look: look(settings), LOOKS.values())
         return {look.name: _look(look) for look in looks}
+
+
+def _checks(settings: Settings) -> list[Mapping[str, object]]:
+    with ThreadPoolExecutor(len(GUIDED), thread_name_prefix="check") as pool:
+        done = pool.map(lambda checks: checks(settings), GUIDED.values())
+        return [asdict(check) for checks in done for check in checks]
 
 
 def _look(look: Look) -> Mapping[str, object]:

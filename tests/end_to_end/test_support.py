@@ -42,6 +42,8 @@ def test_it_holds_report_journal_log_and_looks_and_no_secret(new_place: Callable
     assert {"versions.json", "settings.json", "servers.json", "journal.json", "report.md", "log-end.txt"} <= set(files)
     assert json.loads(files["journal.json"])["steps"]["backup"]["state"] == "proved"
     assert json.loads(files["servers.json"])["etcd"]["condition"] == "answers"
+    checks = {check["id"]: check["verdict"] for check in json.loads(files["checks.json"])}
+    assert checks["etcd.health"] == "fine"
     assert json.loads(files["settings.json"])["s3.secret_key"] == "set, not shown"
     everything = "\n".join(files.values()) + done.stdout + done.stderr
     for one in planted:
