@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 import subprocess
@@ -16,9 +17,13 @@ import redis
 from canswarm_tui import cli
 from canswarm_tui.engine.errors import ExitCode
 from canswarm_tui.engine.health.guided.registry import GUIDED
-from canswarm_tui.engine.settings import EtcdSettings, Settings
+from canswarm_tui.engine.records import Record
+from canswarm_tui.engine.settings import EtcdSettings, IpfsSettings, Settings
+from canswarm_tui.engine.v2.blobs_ipfs import IpfsSink
+from canswarm_tui.engine.v2.cid import Cid
 from canswarm_tui.engine.v2.etcd_client import EtcdClient
 from canswarm_tui.engine.v2.etcd_stubs import rpc
+from canswarm_tui.engine.v2.kubo import KuboApi
 from canswarm_tui.sandbox.servers import Server
 
 
@@ -63,6 +68,14 @@ def test_ipfs_is_listed_verified_and_a_wrong_cid_is_a_mistake(
 ) -> None:
     here = ("--set", f"ipfs.api={ipfs_api}")
     assert answer(capsys, "diagnose", "ipfs", "--pins", *here)[0] == ExitCode.DONE
+    body = b"a pin of the shell's test"
+    digest = hashlib.sha256(body).digest()
+    with KuboApi(IpfsSettings(api=ipfs_api)) as api:
+        IpfsSink(api).write([Record(digest.hex().encode(), digest, len(body), body)], "shell-pins")
+    mine = str(Cid.raw(digest))
+    for kind, there in (("indirect", [mine]), ("recursive", [])):
+        _, told = answer(capsys, "diagnose", "ipfs", "--pins", "--type", kind, "--prefix", mine, *here)
+        assert [entry["key"] for entry in told["entries"]] == there
     code, told = answer(capsys, "diagnose", "ipfs", "--verify", *here)
     assert (code, told["problems"]) == (ExitCode.DONE, [])
     assert cli.run(["diagnose", "ipfs", "--cid", "nonsense", *here]) == ExitCode.SETTINGS

@@ -20,6 +20,7 @@ from canswarm_tui.engine.text import shown
 _JSON_ENTRIES = 10_000
 """One JSON object holds no more of a list; `more` says so."""
 _ALL = tuple(LOOKS)
+_PIN_KINDS = ("recursive", "direct", "indirect")
 
 
 @click.command()
@@ -28,7 +29,10 @@ _ALL = tuple(LOOKS)
 @click.option("--keys", is_flag=True, help="with etcd: list every decision")
 @click.option("--prefix", default="", metavar="P", help="with --keys or --pins: only what begins with P")
 @click.option("--key", metavar="K", help="with etcd: one decision, compared with Redis")
-@click.option("--pins", is_flag=True, help="with ipfs: list the recursive pins")
+@click.option("--pins", is_flag=True, help="with ipfs: list the pins of one type")
+@click.option(
+    "--type", "kind", type=click.Choice(_PIN_KINDS), default=_PIN_KINDS[0], show_default=True, help="with --pins: which"
+)
 @click.option("--cid", metavar="X", help="with ipfs: one CID or v1 hash: whole, pinned, of the right bytes")
 @click.option("--verify", is_flag=True, help="with ipfs: let the node read and hash every block")
 @click.option("--task", metavar="T", help="with automerge: a task's history, and why its state is what it is")
@@ -43,6 +47,7 @@ def diagnose(
     prefix: str,
     key: str | None,
     pins: bool,
+    kind: str,
     cid: str | None,
     verify: bool,
     task: str | None,
@@ -58,7 +63,7 @@ def diagnose(
         return watch_keys(face, prefix) if watch and keys else _etcd(face, key, prefix)
     if pins or cid is not None or verify:
         _only(servers, "ipfs", "--pins, --cid and --verify")
-        return _ipfs(face, cid, prefix, pins=pins)
+        return _ipfs(face, cid, prefix, kind if pins else "")
     if task is not None or thread is not None or merge is not None:
         _only(servers, "automerge", "--task, --thread and --merge")
         return _open(face, _automerge(face.settings, task, thread, merge))
@@ -80,11 +85,11 @@ def _etcd(face: Face, key: str | None, prefix: str) -> int:
     return _list(face, listed, prefix) if key is None else _open(face, listed.open(key))
 
 
-def _ipfs(face: Face, cid: str | None, prefix: str, *, pins: bool) -> int:
+def _ipfs(face: Face, cid: str | None, prefix: str, kind: str) -> int:
     from canswarm_tui.engine.health.ipfs import Pins, look_up
 
-    if pins:
-        return _list(face, Pins(face.settings), prefix)
+    if kind:
+        return _list(face, Pins(face.settings, kind), prefix)
     return _verify(face) if cid is None else _open(face, look_up(face.settings, cid))
 
 
