@@ -51,6 +51,7 @@ def store(db: sqlite3.Connection, step: str, verb: str, sweep: int, finding: Fin
     now = time.time()
     identity = finding.identity(step)
     details = json.dumps(dict(finding.details), sort_keys=True)
+    changed = finding.needs_person and _sees_otherwise(db, step, f"finding {identity}, {verb}", details)
     db.execute(
         """
         INSERT INTO findings (id, step, verb, code, level, kind, subject, happened, remedy, details,
@@ -59,17 +60,25 @@ def store(db: sqlite3.Connection, step: str, verb: str, sweep: int, finding: Fin
         ON CONFLICT (id) DO UPDATE SET
             verb = excluded.verb, level = excluded.level, last_seen = excluded.last_seen, sweep = excluded.sweep,
             remedy = excluded.remedy,
-            status = CASE WHEN status = 'gone' OR details <> excluded.details OR kind <> excluded.kind
+            status = CASE WHEN status = 'gone' OR ? OR kind <> excluded.kind
+                               OR (kind = 'condition' AND details <> excluded.details)
                                OR (kind <> 'condition' AND happened <> excluded.happened)
                           THEN 'open' ELSE status END,
             kind = excluded.kind, happened = excluded.happened, details = excluded.details
         """,
         (
             identity, step, verb, finding.code, finding.level.value, finding.kind.value, _storable(finding.subject),
-            _storable(finding.happened), _storable(finding.remedy), details, now, now, sweep,
+            _storable(finding.happened), _storable(finding.remedy), details, now, now, sweep, changed,
         ),
     )  # fmt: skip
     return identity
+
+
+def _sees_otherwise(db: sqlite3.Connection, step: str, look: str, details: str) -> bool:
+    """Whether the same verb saw other details before: a run and a verify may tell the same fact in different words."""
+    before = db.execute("SELECT value FROM facts WHERE step = ? AND name = ?", (step, look)).fetchone()
+    db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", (step, look, details))
+    return before is not None and before[0] != details
 
 
 def sweep_out(db: sqlite3.Connection, step: str, verb: str, sweep: int, check: str | None = None) -> None:

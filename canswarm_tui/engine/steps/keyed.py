@@ -130,6 +130,12 @@ def _differs(
     findings.add(_difference(pair, name, receipt, ours=ours, value_text=value_text))
 
 
+def _moved_in_site(pair: Pair, receipt: Receipt | None) -> bool:
+    """The site has another value than this run had copied: the copy calls that a conflict too, so it is one finding."""
+    assert pair.source is not None
+    return receipt is not None and receipt.digest not in (pair.source, hashlib.sha256(pair.source).digest())
+
+
 def _foreign(pair: Pair, name: SetName) -> Finding:
     return Finding(
         f"{name.code}.foreign", Level.NOTE, Kind.CONDITION, shown(pair.key),
@@ -147,7 +153,8 @@ def _difference(
         details["target"] = value_text(pair.target)
     if receipt is not None:
         details["receipt"] = f"{receipt.fate.name.lower().replace('_', ' ')}, SHA-256 {receipt.digest.hex()}"
-    if pair.side is Side.DIFFERS and not ours:
+    chosen = name.mended is Mended.BY_CHOICE
+    if pair.side is Side.DIFFERS and (not ours or (chosen and _moved_in_site(pair, receipt))):
         return Finding(
             f"{name.code}.conflict", Level.WARNING, Kind.CONFLICT, shown(pair.key),
             f"{name.target} already holds something else under this name; it was not overwritten",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +12,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from canswarm_tui.engine.decisions_of_people import accept_finding
 from canswarm_tui.engine.errors import ExitCode
-from canswarm_tui.engine.journal import ReceiptFate, StepState
+from canswarm_tui.engine.journal import Journal, ReceiptFate, StepState
 from canswarm_tui.engine.records import Record
 from canswarm_tui.engine.settings import EtcdSettings, IpfsSettings, S3Settings, Settings, SiteSettings
 from canswarm_tui.engine.step import Keep, Kind
@@ -162,6 +164,21 @@ def test_an_object_with_other_content_under_a_blob_name_is_a_conflict_and_stays(
     (stored,) = [f for f in bench.findings("blobs-minio") if f.wants_decision]
     assert (stored.finding.kind, stored.finding.subject) == (Kind.CONFLICT, name)
     assert content(bucket, name) == b"theirs"
+
+
+def test_an_accepted_conflict_stays_accepted_until_the_object_changes(bench: Bench, bucket: S3Client) -> None:
+    name = put_blob(bench.settings.site.require_root(), b"ours")
+    bucket.api.make_bucket(bucket.bucket)
+    bucket.api.put_object(bucket.bucket, name, io.BytesIO(b"theirs"), 6)
+    bench.runner().run(["blobs-minio"])
+    journal = Journal.join(bench.journal_path)
+    (stored,) = [f for f in journal.findings() if f.wants_decision]
+    accept_finding(journal, stored.id, "somebody", "theirs is as good")
+    journal.close()
+    assert bench.runner().run(["blobs-minio"]).exit_code is ExitCode.DONE
+    assert bench.runner().verify(["blobs-minio"]).exit_code is ExitCode.DONE
+    bucket.api.put_object(bucket.bucket, name, io.BytesIO(b"again another"), 13)
+    assert bench.runner().verify(["blobs-minio"]).exit_code is ExitCode.ATTENTION
 
 
 @pytest.mark.parametrize("keep", list(Keep))

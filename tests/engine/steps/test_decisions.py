@@ -139,6 +139,19 @@ def test_what_somebody_changes_after_the_copy_can_be_resolved_either_way_too(
     assert {e.key: e.value for e in sink.scan()} == {b"plain": b"changed since"}
 
 
+def test_a_decision_that_changes_in_the_site_after_the_copy_is_one_conflict_with_both_values(
+    bench: Bench, sink: EtcdSink, site: redis.Redis
+) -> None:
+    bench.run("decisions")
+    site.set("decide:plain", decision("plain", "another proposal"))
+    bench.runner().run(["decisions"])
+    assert _value(sink, b"plain") == decision("plain")
+    (stored,) = [f for f in bench.findings("decisions") if f.wants_decision]
+    assert (stored.finding.code, stored.finding.kind) == ("decision.conflict", Kind.CONFLICT)
+    assert bench.runner().resolve(stored, Keep.SITE, "operator", "v1 went on").exit_code is ExitCode.DONE
+    assert bench.verify("decisions").passed
+
+
 def test_what_somebody_deletes_from_etcd_is_a_difference_by_name_and_the_next_run_mends_it(
     bench: Bench, sink: EtcdSink
 ) -> None:
