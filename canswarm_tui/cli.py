@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -85,8 +86,10 @@ def run(arguments: Sequence[str]) -> int:
         code = cli.main(list(arguments), prog_name="canswarm-tui", standalone_mode=False)
     except click.exceptions.Exit as exc:
         return exc.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        return end_with_error(Stopped(command or "canswarm-tui", "cancelled", "nothing was begun"), command, wants_json)
+    except click.Abort as exc:
+        broken_off = isinstance(exc.__cause__, KeyboardInterrupt)
+        remedy = "the same command again goes on from here" if broken_off else "nothing was begun"
+        return end_with_error(Stopped(command or "canswarm-tui", "cancelled", remedy), command, wants_json)
     except click.exceptions.NoArgsIsHelpError as exc:
         click.echo(exc.ctx.get_help() if exc.ctx else "", err=True)
         return ExitCode.SETTINGS
@@ -98,8 +101,8 @@ def run(arguments: Sequence[str]) -> int:
         return end_with_error(SettingsError("command line", exc.format_message(), "mend it"), command, wants_json)
     except EngineError as exc:
         return end_with_error(exc, command, wants_json)
-    except BrokenPipeError:
-        sys.stderr.close()
+    except (BrokenPipeError, SystemExit):  # click makes the one from the other
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.STOPPED
     except Exception as exc:
         if Face.log_path() is None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -121,3 +123,19 @@ def test_a_log_that_can_not_be_written_anywhere_leaves_an_error_and_no_traceback
     told = capsys.readouterr().err
     assert "planted" in told
     assert "Traceback" not in told
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_an_output_that_nobody_takes_ends_with_a_code_of_ours_and_no_traceback(flags: list[str]) -> None:
+    command = [sys.executable, "-m", "canswarm_tui", "keys", *flags]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as reader_gone:
+        assert reader_gone.stdout is not None
+        assert reader_gone.stderr is not None
+        reader_gone.stdout.close()
+        told = reader_gone.stderr.read()
+    assert (reader_gone.returncode, told) == (ExitCode.STOPPED, "")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == ExitCode.UNREACHABLE
+    assert done.stderr.startswith("canswarm-tui: standard output: ")
+    assert "Traceback" not in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import logging
@@ -59,7 +60,7 @@ class Face:
     def write(self, text: str) -> None:
         """Text of the answer itself, on standard output; nothing when JSON is asked for."""
         if not self.as_json:
-            click.echo(text)
+            _out(text)
 
     def answer(self, exit_code: ExitCode, data: Mapping[str, Any]) -> int:
         """End the command: the one JSON object where asked for; returns the exit code."""
@@ -127,15 +128,24 @@ def end_with_error(error: EngineError, command: str, as_json: bool) -> int:
         click.echo(f"log: {path}", err=True)
     if as_json:
         facts = {"subject": error.subject, "happened": error.happened, "remedy": error.remedy}
-        write_json(command, error.exit_code, facts, {})
+        with contextlib.suppress(OSError, EngineError):  # the error itself has been told
+            write_json(command, error.exit_code, facts, {})
     return error.exit_code
 
 
 def write_json(command: str, exit_code: ExitCode, error: Mapping[str, str] | None, data: Mapping[str, Any]) -> None:
     """The one object: format, program version, command, exit code, error, then the command's own facts."""
-    json.dump({**json_head(command, exit_code, error), **data}, sys.stdout, indent=2, ensure_ascii=True, default=str)
-    sys.stdout.write("\n")
-    sys.stdout.flush()
+    _out(json.dumps({**json_head(command, exit_code, error), **data}, indent=2, ensure_ascii=True, default=str))
+
+
+def _out(text: str) -> None:
+    """A line or more on standard output. Raises `BrokenPipeError`, and `NoSpace` where it goes to a full disk."""
+    try:
+        click.echo(text)
+    except BrokenPipeError:
+        raise
+    except OSError as exc:
+        raise file_error("standard output", exc, "send it to a place that takes it") from exc
 
 
 def json_head(command: str, exit_code: ExitCode, error: Mapping[str, str] | None) -> dict[str, object]:
