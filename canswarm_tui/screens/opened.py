@@ -18,6 +18,10 @@ def screen_of(step: str) -> StepScreen:
         from canswarm_tui.screens.preflight import PreflightScreen
 
         return PreflightScreen()
+    if step == "backup":
+        from canswarm_tui.screens.backup import BackupScreen
+
+        return BackupScreen()
     from canswarm_tui.screens.phase import PhaseScreen
 
     return PhaseScreen(step)

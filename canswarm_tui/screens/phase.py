@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import ClassVar
 
 from rich.text import Text
@@ -109,19 +110,24 @@ class PhaseScreen(StepScreen):
         if record != self._known:
             self._known = record
             self._read()
-        part = peculiar_part(self._step, record, self._reading, theme)
+        peculiar, elsewhere = self.peculiar()
         self._put("#head", Text(f"{info.title}   {info.phase}   site {shown(model.site, 40)}{self.swarm.watching}"))
         self._put("#state", state_text(model, self._step, theme))
-        self._put("#peculiar", part.text)
+        self._put("#peculiar", peculiar)
         self._put("#plan", plan_text(model.plans.get(self._step), theme))
-        self._put("#outcome", outcome_text(record, theme, part.shown))
-        self._put("#verdict", verdict_text(record, theme, part.shown))
+        self._put("#outcome", outcome_text(record, theme, elsewhere))
+        self._put("#verdict", verdict_text(record, theme, elsewhere))
         self._draw_findings(theme)
         limited = limit_words(self.swarm) if self._step in LIMITED else ""
         self._put("#live", Text(live_text(model, self._step, limited)))
         self._put("#bar", Text(bar_text(model, max(10, self.size.width - 2))))
         self._put("#health", Text(health_text(model, PHASE_SERVERS[self._step], self.size.width - 2)))
         self._offer()
+
+    def peculiar(self) -> tuple[Text, Collection[str]]:
+        """The part that is this step's own, and the figures that it shows, which the general lists leave out."""
+        part = peculiar_part(self._step, self.swarm.model.record(self._step), self._reading, self.app.theme)
+        return part.text, part.shown
 
     def _draw_findings(self, theme: str) -> None:
         drawn = (found_of(self.swarm.model, self._step), theme)

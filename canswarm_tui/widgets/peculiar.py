@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 
 from rich.text import Text
 
@@ -57,38 +56,6 @@ def peculiar_part(step: str, record: StepRecord, reading: Reading, theme: str) -
     if write is not None:
         write(part, step, record, reading)
     return part
-
-
-def _backup(part: Part, _step: str, _record: StepRecord, reading: Reading) -> None:
-    last = reading.backup
-    part.shown |= {"folder", "keep until"}
-    if not last:
-        return
-    part.title("Newest backup of this run")
-    part.row("where", shown(last.get("folder", ""), 300), 16)
-    part.row("made", _moment(last.get("created", "")), 16)
-    part.row("kept until", _countdown(last.get("keep_until", ""), datetime.now(UTC)), 16)
-    proved = last.get("proved_at", "")
-    words = f"restored into a scratch folder and compared equal, {_moment(proved)}" if proved else "restore not proved"
-    part.proof(words, holds=bool(proved))
-
-
-def _moment(iso: str) -> str:
-    """A moment of ISO 8601 in words; what can't be read as one stands as it is."""
-    try:
-        moment = datetime.fromisoformat(iso)
-    except ValueError:
-        return shown(iso, 60)
-    return f"{moment.astimezone(UTC).isoformat(' ')[:16]} UTC"
-
-
-def _countdown(iso: str, now: datetime) -> str:
-    """Until when it is kept, and how long that still is."""
-    try:
-        left = datetime.fromisoformat(iso) - now
-    except (ValueError, TypeError):
-        return shown(iso, 60)
-    return f"{_moment(iso)}, {left.days} more days" if left > timedelta(0) else f"{_moment(iso)}: it may be removed now"
 
 
 def _blobs_minio(part: Part, _step: str, record: StepRecord, reading: Reading) -> None:
@@ -226,7 +193,6 @@ def _proved(record: StepRecord) -> Mapping[str, Figure]:
 
 
 _PARTS: Mapping[str, Callable[[Part, str, StepRecord, Reading], None]] = {
-    "backup": _backup,
     "blobs-minio": _blobs_minio, "blobs-ipfs": _blobs_ipfs, "decisions": _decisions, "plan-store": _plan_store,
     "policy-opa": _policy, "policy-wasm": _policy, "documentation": _documentation, "v1-tests": _v1_tests,
 }  # fmt: skip

@@ -27,10 +27,10 @@ def backups_text(ready: Readiness, now: datetime, theme: str) -> Text:
         if age is None or left is None or one.manifest is None:
             text.append(shown(one.trouble, 200), style_of("warning", theme))
             continue
-        text.append(f"{_age(age)} old  ")
+        text.append(f"{age_text(age)} old  ")
         until = one.manifest.keep_until[:10]
         if left > timedelta(0):
-            text.append(f"kept to {until}, {_age(left)}")
+            text.append(f"kept to {until}, {age_text(left)}")
         else:
             text.append(f"kept to {until}: it may be removed now", style_of("warning", theme))
     more = len(ready.backups) - LISTED
@@ -45,7 +45,7 @@ def proof_text(ready: Readiness, now: datetime, theme: str) -> Text:
     if ready.proved_at is None:
         word, told = "needs attention", "not proved: v restores it into a scratch folder and compares"
     else:
-        age = _age(max(timedelta(0), now - ready.proved_at.astimezone(UTC)))
+        age = age_text(max(timedelta(0), now - ready.proved_at.astimezone(UTC)))
         word, told = "proved", f"restored into a scratch folder and compared equal, {age} ago"
     text.append(f"\n  {SIGNS[word]} ", style_of(word, theme))
     return text.append(told)
@@ -76,7 +76,7 @@ def _total(ready: Readiness) -> str:
     return f"{'>' if ready.unknown else '≈'} {duration_text(ready.known_s)}"
 
 
-def _age(age: timedelta) -> str:
+def age_text(age: timedelta) -> str:
     """In the largest unit of which there are two: `29 days`, `5 h`, `12 min`, `40 s`."""
     seconds = int(age.total_seconds())
     for unit, length in (("days", 86_400), ("h", 3_600), ("min", 60)):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
 
@@ -305,30 +304,3 @@ async def test_hostile_data_is_shown_literally_in_every_phase(tmp_path: Path, st
         assert "\u202e" not in everything
         assert "[/] [red]x[/red] see [/etc/passwd]" in everything
     assert "engine" not in {t.name for t in threading.enumerate()}
-
-
-@pytest.mark.parametrize(
-    ("days", "proved_at", "words"),
-    [
-        (12, "2026-11-24T10:00:00+00:00", ("12 more days", "compared equal, 2026-11-24 10:00 UTC")),
-        (-1, "", ("it may be removed now", "restore not proved")),
-    ],
-    ids=["kept", "past"],
-)
-async def test_a_backup_shows_where_it_is_how_long_it_is_kept_and_whether_its_restore_is_proved(
-    tmp_path: Path, days: int, proved_at: str, words: tuple[str, ...]
-) -> None:
-    app, _ = make_app(tmp_path, done=("preflight", "backup"))
-    until_when = datetime.now(UTC) + timedelta(days=days, hours=1)
-    journal = Journal.join(app.place.journal)
-    journal.step("backup").set_fact("last", {
-        "folder": "/backups/[b]one", "fingerprint": "f", "created": "2026-11-24T09:00:00+00:00",
-        "keep_until": until_when.isoformat(), "proved_at": proved_at,
-    })  # fmt: skip
-    journal.close()
-    async with app.run_test(size=(80, 24)) as pilot:
-        await opened(pilot, "backup")
-        await until(app, pilot, lambda: "[b]one" in text_of(app, "#peculiar"))
-        part = " ".join(text_of(app, "#peculiar").split())
-        assert "made 2026-11-24 09:00 UTC" in part
-        assert all(word in part for word in words)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, tzinfo
 from pathlib import Path
 
 import pytest
@@ -20,9 +19,8 @@ from canswarm_tui.screens.findings import FindingsScreen
 from canswarm_tui.screens.phase import PhaseScreen
 from canswarm_tui.screens.rate import RateScreen
 from canswarm_tui.screens.rego import RegoScreen
-from canswarm_tui.widgets import peculiar
 from tests.interface.fakes import make_app, quarantine
-from tests.interface.phases import CONFLICT, PHASES, fill_before, fill_journal, fill_preparation
+from tests.interface.phases import CONFLICT, PHASES, fill_before, fill_journal
 from tests.snap.test_screens import SIZES, _settled
 
 pytestmark = pytest.mark.snapshot
@@ -174,32 +172,3 @@ def test_thousands_of_findings_searched(
         await pilot.pause()
 
     assert snap_compare(app, terminal_size=size, run_before=search)
-
-
-class _OneMoment(datetime):
-    """A clock that stands still, for a countdown."""
-
-    @classmethod
-    def now(cls, tz: tzinfo | None = None) -> _OneMoment:
-        return cls(2026, 11, 24, 12, 0, tzinfo=tz)
-
-
-@pytest.mark.parametrize("step", ["backup"])
-@SIZE_PARAMETERS
-def test_what_the_preparation_found_and_made(
-    snap_compare: Callable[..., bool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], step: str
-) -> None:
-    app = _app(tmp_path, monkeypatch)
-    monkeypatch.setattr(peculiar, "datetime", _OneMoment)
-    fill_preparation(app.place)
-
-    async def open_phase(pilot: Pilot[int]) -> None:
-        await _settled(pilot)
-        app.model.read(elsewhere=False)
-        app.push_screen(PhaseScreen(step))
-        await _peculiar_part_read(app, pilot)
-        app.refresh_screens()
-        app.draw()
-        await _settled(pilot)
-
-    assert snap_compare(app, run_before=open_phase, terminal_size=size)

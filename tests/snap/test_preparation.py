@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, tzinfo
 from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
 
 from canswarm_tui.app import SwarmApp
+from canswarm_tui.engine.backup.contents import Contents, PartHeld, contents_of
+from canswarm_tui.engine.backup.manifest import Manifest, PlanCopy, Skipped
 from canswarm_tui.engine.checks import FACT, TITLES, Checked
 from canswarm_tui.engine.journal import Journal, StepState
-from canswarm_tui.engine.step import Finding, Kind, Level, Outcome, Progress, Verb
+from canswarm_tui.engine.step import Comparison, Finding, Kind, Level, Outcome, Progress, Verb, Verdict
+from canswarm_tui.screens import backup
+from canswarm_tui.screens.backup import BackupScreen
 from canswarm_tui.screens.preflight import PreflightScreen
 from tests.interface.phases import fill_preparation
 from tests.snap.test_phases import SIZE_PARAMETERS, _app, _still
@@ -98,6 +103,77 @@ def test_preflight_in_other_colours(
     async def opened(pilot: Pilot[int]) -> None:
         app.theme = theme
         await _open(app, pilot, "blocked")
+
+    assert snap_compare(app, run_before=opened, terminal_size=size)
+
+
+class _OneMoment(datetime):
+    """A clock that stands still, for a countdown."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> _OneMoment:
+        return cls(2026, 11, 24, 12, 0, tzinfo=tz)
+
+
+HELD = Contents(
+    Manifest(
+        "/srv/site",
+        "127.0.0.1:6379/0",
+        "0.1.0",
+        "2026-11-24T09:00:00+00:00",
+        "2026-12-24T09:00:00+00:00",
+        PlanCopy(0o644, 0, 0, 0, "d", "", ()),
+        (),
+        612,
+        380,
+        0,
+        1_401_000_000,
+        24,
+        (Skipped("cas:sha256/ab/cd/tmpk2x9", "it may not be read"),),
+    ),
+    (
+        PartHeld("plan", 1, 64),
+        PartHeld("cas", 609, 1_400_000_000),
+        PartHeld("logs", 1, 812_000),
+        PartHeld("env", 1, 300),
+    ),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("state", ["before", "gone", "done", "damaged"])
+@SIZE_PARAMETERS
+def test_backup(
+    snap_compare: Callable[..., bool],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    size: tuple[int, int],
+    state: str,
+) -> None:
+    app = _app(tmp_path, monkeypatch)
+    monkeypatch.setattr(backup, "datetime", _OneMoment)
+    monkeypatch.setattr(backup, "contents_of", lambda folder: contents_of(folder) if state == "gone" else HELD)
+    if state != "before":
+        fill_preparation(app.place)
+    if state == "damaged":
+        journal = Journal.join(app.place.journal)
+        one = journal.step("backup")
+        fault = Finding("backup.damaged", Level.WARNING, Kind.DIFFERENCE, "cas:sha256/ab/cd/abcd", "its bytes hash to "
+                        "something else", "keep it, and make another backup")  # fmt: skip
+        one.add_finding(Verb.VERIFY, one.note(Verb.VERIFY, "started"), (fault,))
+        proof = Comparison("files and Redis keys in the backup", "by digest", 636, 635)
+        one.set_state(StepState.NEEDS_ATTENTION, verdict=Verdict((proof,), 1, "636 read back, 1 faults"))
+        journal.close()
+
+    async def opened(pilot: Pilot[int]) -> None:
+        await _settled(pilot)
+        app.model.read(elsewhere=False)
+        await app.push_screen(BackupScreen())
+        for _ in range(3):
+            await pilot.pause(0.1)
+            await app.workers.wait_for_complete()
+        app.refresh_screens()
+        app.draw()
+        await _settled(pilot)
 
     assert snap_compare(app, run_before=opened, terminal_size=size)
 
