@@ -19,7 +19,7 @@ from textual.screen import Screen
 
 from canswarm_tui.bridge import EngineEnded, EngineProgressed, EngineSaid, EngineThread, Result
 from canswarm_tui.commands.face import log_to
-from canswarm_tui.engine.errors import Stopped
+from canswarm_tui.engine.errors import Defect, Stopped
 from canswarm_tui.engine.events import CheckEnded, FindingSeen, Retrying, Said, StepEnded, StepStarted
 from canswarm_tui.engine.journal import Journal
 from canswarm_tui.engine.lock import is_held
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from canswarm_tui.engine.runner import Runner
 
+log = logging.getLogger(__name__)
 POLL_S = 1.0
 DRAW_EVERY_S = 0.1
 DRAW_REDUCED_EVERY_S = 0.5
@@ -194,6 +195,16 @@ class SwarmApp(App[int], inherit_bindings=False):
         self.refresh_screens()
         gc.collect()
 
+    @property
+    def failure(self) -> Exception | None:
+        """What ended the interface that should not have."""
+        return self._exception
+
+    def _fatal_error(self) -> None:
+        """Textual's end after a mistake of ours: it goes to the log, not with every local value to the terminal."""
+        log.error("the interface has failed", exc_info=self._exception)
+        self._close_messages_no_wait()
+
     def action_leave(self) -> None:
         from canswarm_tui.screens.quit import QuitScreen
 
@@ -300,7 +311,11 @@ def _settings(config: Path | None, preferences: Preferences) -> Settings | None:
         return settings
     from canswarm_tui.start import StartApp
 
-    return StartApp(preferences, config).run(mouse=preferences.mouse)
+    app = StartApp(preferences, config)
+    chosen = app.run(mouse=preferences.mouse)
+    if app.failure is not None:
+        raise app.failure
+    return chosen
 
 
 def open_app(config: Path | None, *, observe: bool, preferences: Preferences, complaints: tuple[str, ...] = ()) -> int:
@@ -314,5 +329,9 @@ def open_app(config: Path | None, *, observe: bool, preferences: Preferences, co
     app = SwarmApp(settings, observe=observe, preferences=preferences)
     app.complaints = complaints
     app.run(mouse=preferences.mouse)
+    if app.failure is not None:
+        app.engine.stop("the interface has failed")
     app.engine.join()
+    if app.failure is not None:
+        raise Defect("interface", f"a mistake of ours ({type(app.failure).__name__})", f"the log has it: {place.log}")
     return app.return_code or 0

@@ -166,6 +166,15 @@ class StartApp(App[Settings], inherit_bindings=False):
         self._answers[message.key] = (message.value, message.text)
         self._say(message.key, message.text)
 
+    @property
+    def failure(self) -> Exception | None:
+        """What ended the form that should not have."""
+        return self._exception
+
+    def _fatal_error(self) -> None:
+        """Textual would print every local value, a typed secret too."""
+        self._close_messages_no_wait()
+
     def action_go(self) -> None:
         """Write the file and go on; what can't be is named and the form stays."""
         given = self._given()

@@ -10,14 +10,15 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Button, DataTable, Input, Log, Static
 
-from canswarm_tui.app import SwarmApp
+from canswarm_tui.app import SwarmApp, open_app
 from canswarm_tui.commands.face import LineFormatter, log_to
+from canswarm_tui.engine.errors import Defect
 from canswarm_tui.engine.journal import Journal, StepState
 from canswarm_tui.engine.live import read_live, write_live
 from canswarm_tui.engine.lock import hold_run
 from canswarm_tui.engine.probe import Probe
 from canswarm_tui.engine.step import Progress, Verb
-from canswarm_tui.preferences import THEMES
+from canswarm_tui.preferences import THEMES, Preferences
 from canswarm_tui.screens.checklist import ChecklistScreen
 from canswarm_tui.screens.confirm import ConfirmScreen
 from canswarm_tui.screens.findings import FindingsScreen
@@ -270,6 +271,33 @@ async def test_a_line_of_the_log_can_not_be_ended_or_hidden_by_data_of_the_site(
     assert "\n" not in line
     assert "\x1b" not in line
     assert line.split(" ", 2)[2].startswith("WARNING blob a")
+
+
+async def test_a_mistake_of_ours_goes_to_the_log_and_shows_no_values(tmp_path: Path) -> None:
+    app, _ = make_app(tmp_path)
+    log_to(app.place.log)
+    with pytest.raises(RuntimeError):
+        async with app.run_test(size=(80, 24)):
+            app._handle_exception(RuntimeError("it broke"))
+    assert not app._exit_renderables
+    assert "RuntimeError: it broke" in app.place.log.read_text()
+
+
+async def test_an_interface_that_fails_stops_the_step_and_ends_as_a_defect(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake, _ = make_app(tmp_path)
+    monkeypatch.setattr("canswarm_tui.app._settings", lambda *_: fake.settings)
+
+    def run(app: SwarmApp, **_: object) -> None:
+        app.engine = fake.engine
+        app.engine.start(lambda runner: runner.run(["preflight"]))
+        app._exception = RuntimeError("it broke")
+
+    monkeypatch.setattr(SwarmApp, "run", run)
+    with pytest.raises(Defect, match="RuntimeError"):
+        open_app(None, observe=False, preferences=Preferences())
+    assert not fake.engine.busy
 
 
 async def test_the_name_can_be_typed_at_once_and_enter_still_agrees_to_nothing(tmp_path: Path) -> None:
