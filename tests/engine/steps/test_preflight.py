@@ -219,6 +219,6 @@ def test_another_database_than_the_sites_is_not_taken_for_a_site_without_decisio
     bench = Bench(settings)
     bench.run("preflight")
     (found,) = [f.finding for f in bench.findings("preflight") if f.finding.code.startswith("decision.")]
-    assert found.code == "decision.none_there"
+    assert found.code == "decision.most_lost"
     assert found.needs_person
     assert "36 decided needs" in found.happened
