@@ -19,7 +19,7 @@ _BATCH = 1000
 
 
 def decided(survey: Survey) -> Iterator[Finding]:
-    """Each need that was decided by the log has its key in Redis; one finding that needs a person where most have not."""
+    """Each need that was decided by the log has its key in Redis; one that needs a person where most lack it."""
     settings = survey.ctx.settings.site
     client, address, needs = connect_redis(settings), redis_address(settings), decided_needs(survey.ctx)
     named = gone = 0
