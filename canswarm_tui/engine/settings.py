@@ -109,6 +109,9 @@ class SiteSettings(Group):
     )
     nats_cert: Location | None = Field(None, description="client certificate (PEM) for NATS")
     nats_key: Location | None = Field(None, description="key of nats_cert (PEM)")
+    nats_monitor: str | None = Field(
+        None, description="NATS's monitoring (such as http://127.0.0.1:8222), where diagnostics count its clients"
+    )
     stream: str = Field("THREADS", description="v1's SWARM_STREAM")
     subjects: CommaList = Field(("thread.*.*",), description="v1's SWARM_SUBJECTS, comma-separated")
     test_command: str | None = Field(None, description="how v1's own test suite is run, in test_dir; not set: not run")
@@ -124,6 +127,11 @@ class SiteSettings(Group):
         if re.fullmatch(r"/?|/\d+", urlsplit(value).path) is None:
             raise ValueError("what follows the port is no number of a database: write redis://HOST:PORT/0")
         return value
+
+    @field_validator("nats_monitor")
+    @classmethod
+    def _is_http(cls, value: str | None) -> str | None:
+        return None if value is None else _http_url(value)
 
     @field_validator("nats_url")
     @classmethod

@@ -186,6 +186,8 @@ def _redis_ready(server: Server) -> None:
 def _nats(server: Server) -> tuple[list[str], dict[str, str]]:
     config = server.folder / "nats.conf"
     lines = [f"listen: 127.0.0.1:{server.port}", f'jetstream {{ store_dir: "{server.folder / "jetstream"}" }}']
+    if server.options.get("monitor"):
+        lines.append(f"http: {server.options['monitor']}")
     if server.password:
         lines.append(f'authorization {{ user: "{server.user}", password: "{server.password}" }}')
     config.touch(mode=0o600)

@@ -61,3 +61,21 @@ def test_a_frozen_bus_is_slow_and_a_stopped_one_down(private_server: Start, monk
         os.kill(server.running.pid, signal.SIGCONT)
     process.stop(server.running)
     assert look(of(server.endpoint)).condition is Condition.DOWN
+
+
+def test_connected_clients_come_from_the_monitoring(private_server: Start) -> None:
+    monitor = f"127.0.0.1:{process.free_port()}"
+    server = private_server("nats", monitor=monitor)
+    site = SiteSettings(nats_url=server.endpoint, nats_monitor=f"http://{monitor}")
+
+    async def look_while_one_is_connected() -> dict[str, object]:
+        client = await nats.connect(server.endpoint, name="[red]coordinator")
+        found = await asyncio.to_thread(look, Settings(site=site))
+        await client.close()
+        return {one.title: dict(one.facts) for one in found.sections}
+
+    told = asyncio.run(look_while_one_is_connected())
+    assert told["server"]["connected clients"] == len(told["connected clients"]) == 1  # type: ignore[index, arg-type]
+    assert "[red]coordinator" in str(told["connected clients"])
+    away = look(Settings(site=site.model_copy(update={"nats_monitor": "http://127.0.0.1:1"})))
+    assert str(dict(away.sections[0].facts)["connected clients"]).startswith("not told: no connection")
