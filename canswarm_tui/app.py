@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import logging
-import os
-import signal
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +13,7 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from canswarm_tui import signals
 from canswarm_tui.bridge import EngineEnded, EngineProgressed, EngineSaid, EngineThread, Result
 from canswarm_tui.commands.face import log_to
 from canswarm_tui.engine.errors import Defect, Stopped
@@ -44,7 +41,6 @@ log = logging.getLogger(__name__)
 POLL_S = 1.0
 DRAW_EVERY_S = 0.1
 DRAW_REDUCED_EVERY_S = 0.5
-SIGNAL_EXIT = 143
 GARBAGE_THRESHOLDS = (5_000, 5, 2_000)
 """The whole heap is looked through seldom while the engine works: it would hold up a key for a tenth of a second."""
 
@@ -65,6 +61,12 @@ class SwarmApp(App[int], inherit_bindings=False):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "leave", "Quit", id="quit", tooltip="leave; a step that runs is stopped at a safe point first"),
         Binding("ctrl+q", "leave", "Quit", id="quit-2", show=False, tooltip="the same as q"),
+        Binding(
+            "ctrl+c", "leave", "Quit", id="quit-3", show=False, tooltip="copy what is selected, else the same as q"
+        ),
+        Binding(
+            "ctrl+z", "suspend_process", "Suspend", id="suspend", show=False, tooltip="to the shell; fg comes back"
+        ),
         Binding("f2", "colours", "Colours", id="colours", show=False, tooltip="dark, light, the terminal's own"),
         Binding("f3", "settings", "Settings", id="settings", show=False, tooltip="colours, bandwidth, mouse, keys"),
         Binding("f4", "command_palette", "Commands", id="palette", show=False, tooltip="what can be done now, by name"),
@@ -94,8 +96,7 @@ class SwarmApp(App[int], inherit_bindings=False):
         return ChecklistScreen()
 
     def on_mount(self) -> None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._signalled, signal.SIGTERM.name)
-        signal.signal(signal.SIGHUP, lambda _number, _frame: self._hung_up())
+        signals.listen(self)
         self.set_interval(POLL_S, self.follow)
         self.set_interval(DRAW_REDUCED_EVERY_S if self.preferences.is_reduced else DRAW_EVERY_S, self.draw)
         self.call_after_refresh(self._tell_complaints)
@@ -213,6 +214,13 @@ class SwarmApp(App[int], inherit_bindings=False):
         elif not isinstance(self.screen, QuitScreen):
             self.push_screen(QuitScreen(), self._leave)
 
+    def action_suspend_process(self) -> None:
+        """Sleep until the shell's `fg`; the engine sleeps too and goes on where it was."""
+        if signals.has_shell():
+            signals.suspend(self)
+        else:
+            self.tell("no shell started this, so nothing could continue it: not suspended", severity="warning")
+
     def action_help(self) -> None:
         from canswarm_tui.screens.help import HelpScreen
 
@@ -262,28 +270,11 @@ class SwarmApp(App[int], inherit_bindings=False):
             if not self.engine.busy:
                 self.exit(0)
 
-    def _signalled(self, name: str) -> None:
-        self._leaving = SIGNAL_EXIT
-        if self.engine.busy:
-            self.engine.stop(f"signal {name}")
-        else:
-            self.exit(SIGNAL_EXIT, return_code=SIGNAL_EXIT)
-
-    def _hung_up(self) -> None:
-        """The terminal is gone: draw into nothing, stop at a safe point, and end without it.
-
-        Not through the event loop: it may wait for a terminal that takes nothing any more.
-        """
-        nothing = os.open(os.devnull, os.O_RDWR)
-        for terminal in (0, 1, 2):
-            os.dup2(nothing, terminal)
-        self.engine.stop("the terminal has gone (SIGHUP)")
-        threading.Thread(target=self._end_without_terminal, name="hang-up").start()
-
-    def _end_without_terminal(self) -> None:
-        self.engine.join()
-        logging.shutdown()
-        os._exit(SIGNAL_EXIT)
+    def leave_with(self, exit_code: int) -> None:
+        """Leave, once the engine has stopped where it works."""
+        self._leaving = exit_code
+        if not self.engine.busy:
+            self.exit(exit_code, return_code=exit_code)
 
     def _runs_elsewhere(self) -> bool:
         return not self.engine.busy and is_held(self.settings.site.require_root() / ".state")

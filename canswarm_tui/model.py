@@ -132,8 +132,10 @@ class RunModel:
         return sum(f.wants_decision for f in self.findings)
 
     def next_step(self) -> str | None:
-        """The first step that is not finished, in the order of a run."""
-        return next((i.name for i in STEPS if self.record(i.name).state not in FINISHED), None)
+        """The step that was stopped on its way; else the first that is not finished, in the order of a run."""
+        states = {step.name: self.record(step.name).state for step in STEPS}
+        begun = (name for name, state in states.items() if state in (StepState.STOPPED, StepState.RUNNING))
+        return next(begun, next((name for name, state in states.items() if state not in FINISHED), None))
 
     def next_item(self) -> Item | None:
         """The checklist's item for the next step; one of them, although several items may show the same step."""

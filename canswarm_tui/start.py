@@ -91,7 +91,7 @@ class StartApp(App[Settings], inherit_bindings=False):
         Binding("f5", "go", "Save and go on", id="start-go", key_display="F5"),
         Binding("tab", "app.focus_next", "Next field", id="start-next"),
         Binding("shift+tab", "app.focus_previous", "Field before", id="start-before", show=False),
-        Binding("escape,ctrl+q", "quit", "Leave", id="start-leave", key_display="esc"),
+        Binding("escape,ctrl+q,ctrl+c", "quit", "Leave", id="start-leave", key_display="esc"),
     ]
 
     def __init__(self, preferences: Preferences, file: Path | None = None) -> None:

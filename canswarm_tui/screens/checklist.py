@@ -223,7 +223,7 @@ def _put(table: RowTable, row: str, column: str, text: Text) -> None:
 def _cells(drawn: Shown, theme: str, title_width: int, what_width: int) -> tuple[Text, Text, Text, Text, Text]:
     style, muted = style_of(drawn.state, theme), style_of("muted", theme)
     mark = "▸" if drawn.is_next and drawn.state in ("ready", "stopped", "not started") else drawn.symbol
-    state = f"{drawn.state} — next" if drawn.is_next and drawn.state == "ready" else drawn.state
+    state = f"{drawn.state} — next" if drawn.is_next and drawn.state in ("ready", "stopped") else drawn.state
     title = Text(drawn.title, muted if drawn.step is None else "")
     title.truncate(title_width, overflow="ellipsis")
     said = Text(shown(drawn.said.removeprefix(f"{drawn.state}: "), 200), muted)

@@ -11,16 +11,25 @@ import struct
 import sys
 import termios
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pyte
 
+PROGRAM = (sys.executable, "-m", "canswarm_tui")
+
 
 class Terminal:
-    """A child on a pty of so many columns and rows."""
+    """A child on a pty of so many columns and rows: the installed program, or another `command`."""
 
-    def __init__(self, environment: Mapping[str, str], columns: int = 80, rows: int = 24, *arguments: str) -> None:
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        columns: int = 80,
+        rows: int = 24,
+        *arguments: str,
+        command: Sequence[str] = PROGRAM,
+    ) -> None:
         self.screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self.screen)
         self.raw = b""
@@ -28,11 +37,7 @@ class Terminal:
         """When the latest bytes came, before the emulator had its turn; by `time.perf_counter`."""
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
-            os.execve(
-                sys.executable,
-                [sys.executable, "-m", "canswarm_tui", *arguments],
-                {**os.environ, "TERM": "xterm-256color", **environment},
-            )
+            os.execve(command[0], [*command, *arguments], {**os.environ, "TERM": "xterm-256color", **environment})
         self.resize(columns, rows)
 
     def resize(self, columns: int, rows: int) -> None:
@@ -59,6 +64,15 @@ class Terminal:
         """Read until nothing has come for so long: keys pressed while a screen is being changed are dropped."""
         while self.read(quiet_s):
             pass
+
+    def forget(self) -> None:
+        """Empty the emulator's screen, so that only what is painted from now on stands on it."""
+        self.screen.reset()
+
+    def modes(self) -> list[object]:
+        """The line discipline's state, as `stty -a` shows it; speeds left out."""
+        attributes = termios.tcgetattr(self._fd)
+        return [*attributes[:4], attributes[6]]
 
     def send(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
@@ -102,6 +116,10 @@ class Terminal:
         self.raw += data
         self._stream.feed(data)
         return bool(data)
+
+    def status(self) -> str:
+        """The child's state as `ps` tells it: T is suspended, Z has ended and waits to be taken."""
+        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
 
     def _ended(self) -> bool:
         return not Path(f"/proc/{self.pid}").exists()

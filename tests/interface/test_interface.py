@@ -102,7 +102,7 @@ async def test_stop_is_shown_as_stopping_until_the_engine_has_stopped_and_the_it
         await pilot.press("s")
         await until_idle(app, pilot)
         (state,) = [s for title, s in cells(app).items() if title.startswith("Preflight")]
-        assert state == "stopped"
+        assert state == "stopped — next"
         (toast,) = app._notifications
         assert (toast.severity, "r goes on" in toast.message) == ("information", True)  # asked for, so no error
         go.set()

@@ -96,7 +96,7 @@ def test_an_unknown_action_names_the_nearest_and_every_name_is_in_the_documentat
 
 
 def test_every_key_is_of_the_safe_set_and_says_what_it_does() -> None:
-    safe = {"enter", "escape", "tab", "space", "down", "up", "question_mark", "ctrl+q"}
+    safe = {"enter", "escape", "tab", "space", "down", "up", "question_mark", "ctrl+q", "ctrl+c", "ctrl+z"}
     for key in every_key():
         for one in key.keys.split(","):
             assert one in safe or (len(one) == 1 and one.isalpha()) or (one[0] == "f" and one[1:].isdigit()), key
