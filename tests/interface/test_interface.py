@@ -222,7 +222,7 @@ async def test_an_opened_item_says_what_was_done_and_proved_and_what_a_run_would
 
 
 async def test_an_opened_item_that_runs_shows_counts_and_what_is_found(tmp_path: Path) -> None:
-    app, go = make_app(tmp_path)
+    app, go = make_app(tmp_path, done=("preflight", "backup"))
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.press("enter", "r")
         await until_running(app, pilot)
@@ -404,7 +404,13 @@ async def test_colours_change_and_the_words_stay(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 async def test_hostile_data_is_shown_literally_on_every_screen(tmp_path: Path, size: tuple[int, int]) -> None:
-    app, _ = make_app(tmp_path, findings=(quarantine(HOSTILE),), go=True, site="a [b] [" + "/c]".replace("/", "∕"))
+    app, _ = make_app(
+        tmp_path,
+        findings=(quarantine(HOSTILE),),
+        go=True,
+        done=("preflight", "backup"),
+        site="a [b] [" + "/c]".replace("/", "∕"),
+    )
     app.place.reports.mkdir()
     (app.place.reports / "report.md").write_text(HOSTILE, errors="backslashreplace")
     app.place.log.write_text(HOSTILE + "\n", errors="backslashreplace")
@@ -417,9 +423,9 @@ async def test_hostile_data_is_shown_literally_on_every_screen(tmp_path: Path, s
         app.tell(HOSTILE)
         app.model.note(HOSTILE)
         app.model.waiting = HOSTILE
-        app.model.plans["preflight"] = (HOSTILE,)
+        app.model.plans["documentation"] = (HOSTILE,)
         app.model.progress = Progress(HOSTILE, 1, 2, figures={HOSTILE: HOSTILE})
-        app.model.running = ("preflight", Verb.RUN)
+        app.model.running = ("documentation", Verb.RUN)
         app.model.seen.append(("warning", HOSTILE, HOSTILE))
         app.refresh_screens()
         for key, screen in screens.items():
