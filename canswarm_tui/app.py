@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -295,9 +295,9 @@ def _collect_garbage_again() -> None:
     gc.enable()
 
 
-def _settings(config: Path | None, preferences: Preferences) -> Settings | None:
+def _settings(config: Path | None, flags: Mapping[str, str] | None, preferences: Preferences) -> Settings | None:
     """The settings, asked for where no site is named; None where nobody wanted to go on."""
-    settings = load_settings(config).settings
+    settings = load_settings(config, flags).settings
     if settings.site.root is not None:
         return settings
     from canswarm_tui.start import StartApp
@@ -309,9 +309,16 @@ def _settings(config: Path | None, preferences: Preferences) -> Settings | None:
     return chosen
 
 
-def open_app(config: Path | None, *, observe: bool, preferences: Preferences, complaints: tuple[str, ...] = ()) -> int:
+def open_app(
+    config: Path | None,
+    flags: Mapping[str, str] | None = None,
+    *,
+    observe: bool,
+    preferences: Preferences,
+    complaints: tuple[str, ...] = (),
+) -> int:
     """Run the interface until it is left; returns the exit code. `complaints` are told once it is open."""
-    settings = _settings(config, preferences)
+    settings = _settings(config, flags, preferences)
     if settings is None:
         return 0
     place = place_of(settings)

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from canswarm_tui import __version__
-from canswarm_tui.commands.face import Face, end_with_error, log_to
+from canswarm_tui.commands.face import Face, end_with_error, flags_of, log_to
 from canswarm_tui.engine.errors import Defect, EngineError, ExitCode, SettingsError, Stopped, machine_error
 
 _COMMANDS = {
@@ -63,19 +63,34 @@ class _LazyGroup(click.Group):
 @click.group(cls=_LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="canswarm-tui %(version)s")
 @click.option("--config", "config", metavar="FILE", help="settings file (else ./canswarm.toml, then the config folder)")
+@click.option("--site", "site", metavar="DIR", help="the v1 site that the interface opens on (setting site.root)")
+@click.option("--state-dir", metavar="DIR", help="where it keeps journal, reports and logs (setting state_dir)")
+@click.option("--set", "pairs", multiple=True, metavar="KEY=VALUE", help="any setting of the interface")
 @click.option("--observe", is_flag=True, help="only look: every action is off")
 @click.option("--no-mouse", is_flag=True, help="leave the mouse to the terminal")
 @click.pass_context
-def cli(ctx: click.Context, config: str | None, observe: bool, no_mouse: bool) -> None:
+def cli(
+    ctx: click.Context,
+    config: str | None,
+    site: str | None,
+    state_dir: str | None,
+    pairs: tuple[str, ...],
+    observe: bool,
+    no_mouse: bool,
+) -> None:
     """Take a CAN Swarm from v1 to v2, once, and prove every record.
 
     Without a command the terminal interface opens.
     """
     ctx.obj = config
+    flags = flags_of(site, state_dir, pairs)
     if ctx.invoked_subcommand is None:
         from canswarm_tui.commands.interface import open_interface
 
-        ctx.exit(open_interface(config, observe=observe, mouse=not no_mouse))
+        ctx.exit(open_interface(config, flags, observe=observe, mouse=not no_mouse))
+    if flags:
+        where = f"write it after the command: `canswarm-tui {ctx.invoked_subcommand} --site DIR`"
+        raise SettingsError("command line", "--site, --state-dir and --set before a command are the interface's", where)
 
 
 def run(arguments: Sequence[str]) -> int:

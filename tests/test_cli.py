@@ -139,3 +139,10 @@ def test_an_output_that_nobody_takes_ends_with_a_code_of_ours_and_no_traceback(f
     assert done.returncode == ExitCode.UNREACHABLE
     assert done.stderr.startswith("canswarm-tui: standard output: ")
     assert "Traceback" not in done.stderr
+
+
+def test_settings_before_a_command_are_the_interfaces_and_not_silently_dropped(
+    bare: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["--site", str(bare), "status"]) == ExitCode.SETTINGS
+    assert "write it after the command: `canswarm-tui status --site DIR`" in capsys.readouterr().err

@@ -8,7 +8,7 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec
@@ -105,8 +105,7 @@ def common(function: Callable[..., int]) -> Callable[..., int]:
         **kwargs: Any,
     ) -> int:
         ctx = click.get_current_context()
-        flags = dict(_pair(p) for p in pairs)
-        flags |= {k: v for k, v in (("site.root", site), ("state_dir", state_dir)) if v is not None}
+        flags = flags_of(site, state_dir, pairs)
         chosen = config or (ctx.obj if isinstance(ctx.obj, str) else None)
         name = " ".join(ctx.command_path.split()[1:])
         return function(Face(name, as_json, Path(chosen) if chosen else None, flags), *args, **kwargs)
@@ -186,6 +185,12 @@ def log_to(path: Path) -> None:
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False
+
+
+def flags_of(site: str | None, state_dir: str | None, pairs: Sequence[str]) -> dict[str, str]:
+    """The settings that --site, --state-dir and --set give. Raises `SettingsError`."""
+    named = {k: v for k, v in (("site.root", site), ("state_dir", state_dir)) if v is not None}
+    return {**dict(_pair(p) for p in pairs), **named}
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from canswarm_tui.engine.errors import SettingsError
 from canswarm_tui.preferences import FRAMES_REDUCED, load_preferences
 
 
-def open_interface(config: str | None, *, observe: bool, mouse: bool) -> int:
+def open_interface(config: str | None, flags: Mapping[str, str] | None = None, *, observe: bool, mouse: bool) -> int:
     """Run the interface until it is left; returns the exit code. Raises `SettingsError` without a terminal."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise SettingsError("terminal", "the interface needs a terminal", "use the commands: `canswarm-tui --help`")
@@ -26,4 +27,5 @@ def open_interface(config: str | None, *, observe: bool, mouse: bool) -> int:
     gc.disable()  # until the first paint: a tenth of the way there would be spent on it
     from canswarm_tui.app import open_app
 
-    return open_app(Path(config) if config else None, observe=observe, preferences=preferences, complaints=complaints)
+    file = Path(config) if config else None
+    return open_app(file, flags, observe=observe, preferences=preferences, complaints=complaints)

@@ -449,3 +449,14 @@ async def test_no_thread_is_left_when_it_is_closed(tmp_path: Path) -> None:
         await pilot.press("r")
         await until_idle(app, pilot)
     assert "engine" not in {t.name for t in threading.enumerate()}
+
+
+async def test_the_interface_opens_on_the_site_of_its_flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "site" / ".state").mkdir(parents=True)
+    monkeypatch.setenv("CANSWARM_SITE__ROOT", str(tmp_path / "another"))
+    seen: list[SwarmApp] = []
+    monkeypatch.setattr(SwarmApp, "run", lambda app, **_: seen.append(app))
+    flags = {"site.root": str(tmp_path / "site"), "state_dir": str(tmp_path / "state")}
+    assert open_app(None, flags, observe=False, preferences=Preferences()) == 0
+    assert seen[0].settings.site.root == tmp_path / "site"
+    assert (tmp_path / "state" / "sites").is_dir()
