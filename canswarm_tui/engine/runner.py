@@ -72,7 +72,8 @@ class Runner:
         """Read the targets back and compare, always in full; without names, every step that has run."""
         with self._session(in_order(names or STEP_NAMES)) as journal:
             records = journal.records()
-            final = records.get(FINAL, StepRecord(FINAL)).state is not StepState.NOT_STARTED
+            whole = all(has_run(records.get(info.name)) for info in STEPS if info.writes_target)
+            final = whole or records.get(FINAL, StepRecord(FINAL)).state is not StepState.NOT_STARTED
             chosen = in_order(names or [n for n in STEP_NAMES if has_run(records.get(n)) and n != FINAL])
             for info in chosen:
                 if not has_run(records.get(info.name)):

@@ -154,6 +154,9 @@ def test_a_difference_that_is_found_later_takes_the_final_verdict_back(bench: Be
     )
     assert bench.runner().verify(["decisions"]).exit_code is ExitCode.ATTENTION
     assert bench.record("verification").state is StepState.NOT_STARTED
+    del bench.fakes["decisions"]
+    assert bench.runner().verify().exit_code is ExitCode.DONE
+    assert bench.record("verification").state is StepState.PROVED
 
 
 def test_verifying_everything_says_in_the_final_verdict_what_was_found(bench: Bench) -> None:
