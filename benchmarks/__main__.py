@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import blobs, interface, memory, stores, whole
+from benchmarks import blobs, interface, lists, memory, stores, whole
 from benchmarks.measure import Result
 from canswarm_tui import __version__
 
@@ -27,6 +27,7 @@ ALL: dict[str, Callable[[Path, float], Iterator[Result]]] = {
     "memory": memory.flatness,
     "site": whole.whole_site,
     "interface": interface.interface,
+    "lists": lists.lists,
 }
 QUICK = 0.1
 WANTED = {

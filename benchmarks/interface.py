@@ -30,7 +30,7 @@ def interface(folder: Path, scale: float) -> Iterator[Result]:
     servers = folder / "servers"
     stack.up(servers)
     try:
-        environment = _environment(folder, servers, threads=max(100, int(1_000 * scale)))
+        environment = prepared(folder, servers, threads=max(100, int(1_000 * scale)))
         yield from _starting(environment)
         yield from _idle(environment)
         yield from _running(environment)
@@ -39,7 +39,7 @@ def interface(folder: Path, scale: float) -> Iterator[Result]:
         stack.down(servers)
 
 
-def _environment(folder: Path, servers: Path, threads: int) -> dict[str, str]:
+def prepared(folder: Path, servers: Path, threads: int) -> dict[str, str]:
     environment = {**stack.environment(servers), "CANSWARM_SITE__ROOT": str(folder / "site"),
                    "CANSWARM_STATE_DIR": str(folder / "state"), "XDG_CONFIG_HOME": str(folder / "config")}  # fmt: skip
     write_site(folder / "site", threads, 1)
@@ -56,7 +56,7 @@ def _starting(environment: Mapping[str, str]) -> Iterator[Result]:
     )
 
     def paint() -> None:
-        with _opened(environment):
+        with opened(environment):
             pass
 
     paint()
@@ -68,7 +68,7 @@ def _starting(environment: Mapping[str, str]) -> Iterator[Result]:
 
 
 def _idle(environment: Mapping[str, str]) -> Iterator[Result]:
-    with _opened({**environment, **OVER_SSH}) as terminal:
+    with opened({**environment, **OVER_SSH}) as terminal:
         _read_for(terminal, 3.0)
         before = len(terminal.raw)
         _read_for(terminal, 30.0)
@@ -82,7 +82,7 @@ def _idle(environment: Mapping[str, str]) -> Iterator[Result]:
 
 
 def _running(environment: Mapping[str, str]) -> Iterator[Result]:
-    with _opened(_elsewhere(environment, "keys")) as terminal:
+    with opened(_elsewhere(environment, "keys")) as terminal:
         _run_all(terminal)
         waited = _press_while_it_runs(terminal)
     fast = 1000 * statistics.quantiles(waited, n=20)[-1]
@@ -91,7 +91,7 @@ def _running(environment: Mapping[str, str]) -> Iterator[Result]:
         f"at the full frame rate while a migration runs, all its steps; {len(waited):,} presses, "
         f"median {1000 * statistics.median(waited):.0f} ms",
     )  # fmt: skip
-    with _opened({**_elsewhere(environment, "bytes"), **OVER_SSH}) as terminal:
+    with opened({**_elsewhere(environment, "bytes"), **OVER_SSH}) as terminal:
         _run_all(terminal)
         before, began = len(terminal.raw), time.perf_counter()
         _until_nothing_runs(terminal)
@@ -108,7 +108,7 @@ def _beside_headless(environment: Mapping[str, str]) -> Result:
         command = [sys.executable, "-m", "canswarm_tui", "run", "--yes", "--json"]
         subprocess.run(command, env=headless, check=True, capture_output=True)
         alone = time.perf_counter() - began
-        with _opened(_elsewhere(environment, f"shown{round_}")) as terminal:
+        with opened(_elsewhere(environment, f"shown{round_}")) as terminal:
             began = _run_all(terminal)
             _until_nothing_runs(terminal)
             shares.append(100 * ((time.perf_counter() - began) / alone - 1))
@@ -120,7 +120,7 @@ def _beside_headless(environment: Mapping[str, str]) -> Result:
 
 
 @contextmanager
-def _opened(environment: Mapping[str, str]) -> Iterator[Terminal]:
+def opened(environment: Mapping[str, str]) -> Iterator[Terminal]:
     """The installed program, its checklist painted."""
     terminal = Terminal(environment, 120, 40)
     try:

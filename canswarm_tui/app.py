@@ -41,8 +41,9 @@ log = logging.getLogger(__name__)
 POLL_S = 1.0
 DRAW_EVERY_S = 0.1
 DRAW_REDUCED_EVERY_S = 0.5
-GARBAGE_THRESHOLDS = (5_000, 5, 2_000)
-"""The whole heap is looked through seldom while the engine works: it would hold up a key for a tenth of a second."""
+GARBAGE_USUAL = gc.get_threshold()
+GARBAGE_WORKING = (5_000, 5, 2_000)
+"""While the engine works the whole heap is looked through seldom: it would hold up a key for a tenth of a second."""
 
 
 def _commands() -> type[Provider]:
@@ -113,6 +114,7 @@ class SwarmApp(App[int], inherit_bindings=False):
         elif self.engine.busy or self._runs_elsewhere():
             self.tell("a step runs already; stop it first (s)", severity="warning")
         else:
+            gc.set_threshold(*GARBAGE_WORKING)
             self.engine.start(work)
 
     def ask_to_stop(self) -> None:
@@ -194,6 +196,7 @@ class SwarmApp(App[int], inherit_bindings=False):
         if self._leaving is not None:
             self.exit(self._leaving, return_code=self._leaving)
         self.refresh_screens()
+        gc.set_threshold(*GARBAGE_USUAL)
         gc.collect()
 
     @property
@@ -291,7 +294,6 @@ class SwarmApp(App[int], inherit_bindings=False):
 def _collect_garbage_again() -> None:
     """What was made on the way to the first paint stays; looking through it again and again would hold up keys."""
     gc.freeze()
-    gc.set_threshold(*GARBAGE_THRESHOLDS)
     gc.enable()
 
 

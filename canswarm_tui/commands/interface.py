@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from canswarm_tui.engine.errors import SettingsError
 from canswarm_tui.preferences import FRAMES_REDUCED, load_preferences
+
+M_ARENA_MAX = -8
+"""Of mallopt(3)."""
 
 
 def open_interface(config: str | None, flags: Mapping[str, str] | None = None, *, observe: bool, mouse: bool) -> int:
@@ -24,8 +29,15 @@ def open_interface(config: str | None, flags: Mapping[str, str] | None = None, *
         os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
     if not mouse:
         preferences = replace(preferences, mouse=False)
+    _share_heaps()
     gc.disable()  # until the first paint: a tenth of the way there would be spent on it
     from canswarm_tui.app import open_app
 
     file = Path(config) if config else None
     return open_app(file, flags, observe=observe, preferences=preferences, complaints=complaints)
+
+
+def _share_heaps() -> None:
+    """Two heaps for all threads, where glibc has one for each: servers are looked at by many short ones."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
