@@ -30,6 +30,8 @@ def open_interface(config: str | None, flags: Mapping[str, str] | None = None, *
     if not mouse:
         preferences = replace(preferences, mouse=False)
     _share_heaps()
+    for fixed in ("COLUMNS", "LINES"):  # exported by some shells: they hide the terminal's size, and every change of it
+        os.environ.pop(fixed, None)
     gc.disable()  # until the first paint: a tenth of the way there would be spent on it
     from canswarm_tui.app import open_app
 

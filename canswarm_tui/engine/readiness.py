@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from canswarm_tui.engine.backup.disk import is_folder
 from canswarm_tui.engine.backup.retention import Kept, list_backups
 from canswarm_tui.engine.checklist import STEPS, StepInfo
 from canswarm_tui.engine.durations import COMPARE, MAKE, READ_BACK, RESTORE, TOOK, Took, from_fact, verbs_took
@@ -121,5 +122,9 @@ def _undo_times(journal: Journal) -> dict[str, tuple[Took, str]]:
 def _newest(last: Json) -> tuple[Path | None, datetime | None]:
     if not isinstance(last, dict):
         return None, None
-    folder, proved = Path(str(last.get("folder", ""))), str(last.get("proved_at", ""))
-    return (folder if folder.is_dir() else None), (datetime.fromisoformat(proved) if proved else None)
+    folder = Path(str(last.get("folder", "")))
+    try:
+        proved = datetime.fromisoformat(str(last.get("proved_at", "")))
+    except ValueError:
+        proved = None
+    return (folder if is_folder(folder) else None), proved

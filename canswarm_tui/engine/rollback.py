@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from canswarm_tui.engine.backup.compare import RestoreProof, compare_restored
-from canswarm_tui.engine.backup.disk import Advance, disk_errors
+from canswarm_tui.engine.backup.disk import Advance, disk_errors, is_folder
 from canswarm_tui.engine.backup.make import back_up
 from canswarm_tui.engine.backup.manifest import Manifest
 from canswarm_tui.engine.backup.places import Places
@@ -86,7 +86,7 @@ class Rollback:
                 last = journal.step("backup").fact("last")
             finally:
                 journal.close()
-        if not isinstance(last, dict) or not Path(str(last["folder"])).is_dir():
+        if not isinstance(last, dict) or not is_folder(Path(str(last["folder"]))):
             raise Blocked(NAME, "this run has no backup", "name one with --from-backup DIR")
         return Path(str(last["folder"]))
 

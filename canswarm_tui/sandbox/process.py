@@ -35,6 +35,24 @@ def start(command: Sequence[str], folder: Path, log: Path, environment: Mapping[
     return Running(child.pid, start_time(child.pid) or 0, log)
 
 
+def left_running(program: Path, folder: Path) -> list[Running]:
+    """The processes that `start` made of this program in this folder and that still run, noted by us or not.
+
+    Told by program, working folder and a session of its own, as nobody's shell or command has them.
+    """
+    found = []
+    for one in Path("/proc").glob("[0-9]*"):
+        pid = int(one.name)
+        try:
+            is_it = (one / "exe").readlink() == program.resolve() and (one / "cwd").readlink() == folder.resolve()
+            started = start_time(pid) if is_it and os.getsid(pid) == pid else None
+        except OSError:
+            continue
+        if started is not None:
+            found.append(Running(pid, started, folder / "server.log"))
+    return found
+
+
 def is_alive(process: Running) -> bool:
     """Whether that very process still runs; a reused pid does not count, nor does a zombie."""
     child = _children.get(process.pid)

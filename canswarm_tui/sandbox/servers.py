@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -119,10 +120,15 @@ def read_server(folder: Path) -> Server | None:
 
 
 def _write(server: Server) -> None:
-    partial = server.folder / f".{STATE}.partial"
+    _replace(server.folder / STATE, json.dumps(server.to_json(), indent=2))
+
+
+def _replace(file: Path, text: str) -> None:
+    """The old text or the new one, whoever is killed when."""
+    partial = file.with_name(f".{file.name}.partial")
     partial.touch(mode=0o600)
-    partial.write_text(json.dumps(server.to_json(), indent=2))
-    partial.replace(server.folder / STATE)
+    partial.write_text(text)
+    partial.replace(file)
 
 
 def wait_ready(server: Server, within_s: float = READY_WITHIN_S) -> None:
@@ -131,7 +137,9 @@ def wait_ready(server: Server, within_s: float = READY_WITHIN_S) -> None:
     while True:
         try:
             _RECIPES[server.name].ready(server)
-            return
+            if process.is_alive(server.running):
+                return
+            raise Unreachable(server.name, "another process answers at its port", "see its log")
         except Exception as exc:
             gone = not process.is_alive(server.running)
             if gone or time.monotonic() > deadline:
@@ -275,9 +283,10 @@ def _kubo(server: Server) -> tuple[list[str], dict[str, str]]:
     repo = server.folder / "repo"
     environment = {"IPFS_PATH": str(repo), "IPFS_TELEMETRY": "off", "HOME": str(server.folder)}
     program = str(ensure("kubo"))
-    if not (repo / "config").exists():
-        repo.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _kubo_init(program, environment)
+    if not repo.exists():
+        made = Path(tempfile.mkdtemp(prefix=".repo-", dir=server.folder))  # whole or not there: we may be killed
+        _kubo_init(program, {**environment, "IPFS_PATH": str(made)})
+        made.rename(repo)
     config = json.loads((repo / "config").read_text())
     settings = {
         **_KUBO_CONFIG,
@@ -293,7 +302,7 @@ def _kubo(server: Server) -> tuple[list[str], dict[str, str]]:
         for group in groups:
             branch = branch.setdefault(group, {})
         branch[name] = value
-    (repo / "config").write_text(json.dumps(config, indent=2))
+    _replace(repo / "config", json.dumps(config, indent=2))
     return [program, "daemon", "--offline"], environment
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from canswarm_tui.engine.errors import SettingsError, file_error
 from canswarm_tui.sandbox import binaries, process
 from canswarm_tui.sandbox.binaries import Say
+from canswarm_tui.sandbox.process import Running
 from canswarm_tui.sandbox.servers import BUCKET, NAMES, Server, answers, read_server, restart, start_server
 
 _PROGRAMS = {"redis": "redis-server", "nats": "nats-server"}
@@ -42,14 +43,14 @@ def up(folder: Path, say: Say = lambda _text: None) -> dict[str, Server]:
 def down(folder: Path) -> list[str]:
     """Stop exactly the processes that `up` started and that still run; returns their names."""
     folder = folder.absolute()
-    if not _read(folder):
+    if not any((folder / name).is_dir() for name in NAMES):
         return []
     with _locked(folder):
-        servers = _read(folder)
-        running = {n: s for n, s in servers.items() if process.is_alive(s.running)}
+        known = _read(folder)
+        running = {name: _running(name, folder / name, known.get(name)) for name in NAMES}
         with ThreadPoolExecutor(len(NAMES), thread_name_prefix="sandbox") as pool:
-            list(pool.map(lambda s: process.stop(s.running), running.values()))
-        return sorted(running)
+            list(pool.map(process.stop, (one for found in running.values() for one in found)))
+        return sorted(name for name, found in running.items() if found)
 
 
 def status(folder: Path) -> dict[str, dict[str, object]]:
@@ -90,18 +91,24 @@ def exports(settings: Mapping[str, str]) -> str:
 
 
 def _bring_up(name: str, folder: Path, known: Server | None, say: Say) -> Server:
+    if known is not None and process.is_alive(known.running) and answers(known):
+        return known
+    for left in _running(name, folder, known):
+        say(f"{name} runs but does not answer, or an `up` that was killed had not noted it; starting it again")
+        process.stop(left)
     if known is None:
         return start_server(name, folder)
-    if process.is_alive(known.running):
-        if answers(known):
-            return known
-        say(f"{name} runs but does not answer; starting it again")
-        process.stop(known.running)
     if not process.is_free(known.port):
         port = process.free_port()
         say(f"port {known.port} of {name} was taken meanwhile; it moves to {port}")
         known = replace(known, port=port)
     return restart(known)
+
+
+def _running(name: str, folder: Path, known: Server | None) -> set[Running]:
+    """What runs of it: the process that was noted, and one whose `up` was killed before noting it."""
+    left = set(process.left_running(binaries.where(_PROGRAMS.get(name, name)), folder))
+    return left | ({known.running} if known is not None and process.is_alive(known.running) else set())
 
 
 def _look(server: Server) -> dict[str, object]:

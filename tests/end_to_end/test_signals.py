@@ -33,9 +33,13 @@ TITLES = {
 
 @contextmanager
 def terminal_of(place: Place, *, slow: bool = True, command: Sequence[str] = PROGRAM) -> Iterator[Terminal]:
-    """At 20 records a second where slow: a phase is long enough to be met in its middle."""
+    """At 20 records a second where slow: a phase is long enough to be met in its middle.
+
+    The size that a shell has exported is not the terminal's after the first change of it.
+    """
     limit = {"CANSWARM_ENGINE__RATE_LIMIT_RECORDS_S": "20"} if slow else {}
-    terminal = Terminal({**place.environment, **limit}, 80, 24, command=command)
+    exported = {"COLUMNS": "80", "LINES": "24"}
+    terminal = Terminal({**place.environment, **limit, **exported}, 80, 24, command=command)
     try:
         yield terminal
     finally:

@@ -57,7 +57,7 @@ def test_a_module_of_any_shape_is_cut_without_harm(text: str) -> None:
 async def opened(pilot: Pilot[int], step: str = "policy-opa") -> SwarmApp:
     app = cast("SwarmApp", pilot.app)
     app.push_screen(RegoScreen(step))
-    await until(app, pilot, lambda: text_of(app, "#rego") != "reading…")
+    await until(app, pilot, lambda: text_of(app, "#rego") not in ("", "reading…"))
     return app
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from canswarm_tui.engine.errors import SettingsError
 from canswarm_tui.engine.settings_file import env_name, known_keys
-from canswarm_tui.sandbox import process, stack
+from canswarm_tui.sandbox import binaries, process, servers, stack
 from canswarm_tui.sandbox.servers import NAMES, STATE, Server, read_server
 
 pytestmark = pytest.mark.xdist_group("stack")
@@ -118,6 +118,28 @@ def test_down_stops_exactly_what_up_started_and_a_second_one_finds_nothing(folde
     assert stack.down(folder) == sorted(NAMES)
     assert not any(process.is_alive(server.running) for server in servers.values())
     assert stack.down(folder) == []
+
+
+def test_a_server_that_a_killed_up_had_not_noted_yet_is_stopped_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(_server: Server) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(servers, "_write", killed)
+        with pytest.raises(Killed):
+            servers.start_server("kubo", tmp_path / "kubo")
+    (unnoted,) = process.left_running(binaries.where("kubo"), tmp_path / "kubo")
+    try:
+        stack.up(tmp_path)
+        assert not process.is_alive(unnoted)
+        assert all(facts["answers"] for facts in stack.status(tmp_path).values())
+    finally:
+        assert stack.down(tmp_path) == sorted(NAMES)
 
 
 def test_env_before_the_first_up_says_what_to_do(tmp_path: Path) -> None:

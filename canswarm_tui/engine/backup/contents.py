@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from canswarm_tui.engine.backup.disk import is_folder
 from canswarm_tui.engine.backup.manifest import FILE, Manifest, read_entries
 from canswarm_tui.engine.backup.places import CAS, ENV, LOGS, PLAN, STATE
 from canswarm_tui.engine.errors import EngineError
@@ -34,7 +35,7 @@ class Contents:
 
 def contents_of(folder: Path) -> Contents:
     """Read manifest and index; an index of a million files takes some seconds, and no memory."""
-    if not folder.is_dir():
+    if not is_folder(folder):
         return Contents(None, trouble="the folder is not there any more")
     files: Counter[str] = Counter()
     sizes: Counter[str] = Counter()

@@ -45,6 +45,14 @@ def tell_nobody(_: Advance) -> None:
     """For callers that don't listen."""
 
 
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; no also for a name that none can have, as a damaged journal may hold one."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 @contextmanager
 def disk_errors(subject: Path) -> Iterator[None]:
     """Raises the engine's error for any OSError of the block."""

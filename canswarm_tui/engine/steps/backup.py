@@ -13,7 +13,7 @@ from pathlib import Path
 
 from canswarm_tui.engine.backup import manifest as m
 from canswarm_tui.engine.backup.compare import RestoreProof, compare_restored
-from canswarm_tui.engine.backup.disk import Advance, Tell
+from canswarm_tui.engine.backup.disk import Advance, Tell, is_folder
 from canswarm_tui.engine.backup.make import back_up
 from canswarm_tui.engine.backup.places import Places, walk
 from canswarm_tui.engine.backup.restore import restore
@@ -102,7 +102,7 @@ class Backup:
     def verify(self, ctx: StepContext) -> Verdict:
         """Every byte of the backup against its manifest; by itself also the restore, compared anew."""
         last = _last(ctx)
-        if last is None or not last.folder.is_dir():
+        if last is None or not is_folder(last.folder):
             subject = "backup" if last is None else str(last.folder)
             ctx.found(_finding("backup.missing", subject, "the backup is not there any more", "run the step again"))
             return Verdict((Comparison("backups", "by presence", 1, 0),), 1, "the backup is missing")
@@ -137,7 +137,7 @@ class Backup:
     def undo(self, ctx: StepContext) -> Outcome:
         """Remove the newest backup of this run; refused before its date."""
         last = _last(ctx)
-        if last is None or not last.folder.is_dir():
+        if last is None or not is_folder(last.folder):
             return Outcome(summary="there is no backup of this run")
         remove_backup(last.folder)
         ctx.journal.set_fact("last", None)
@@ -155,7 +155,7 @@ def _prove(ctx: StepContext, folder: Path) -> int:
 
 def _still_good(ctx: StepContext, last: _Last) -> m.Manifest | None:
     """The manifest of a backup that can be read and was proved, or is now; None: another one must be made."""
-    if not last.folder.is_dir():
+    if not is_folder(last.folder):
         return None
     try:
         manifest = m.Manifest.read(last.folder)
