@@ -75,6 +75,8 @@ class Runner:
             whole = all(has_run(records.get(info.name)) for info in STEPS if info.writes_target)
             final = whole or records.get(FINAL, StepRecord(FINAL)).state is not StepState.NOT_STARTED
             chosen = in_order(names or [n for n in STEP_NAMES if has_run(records.get(n)) and n != FINAL])
+            if not chosen:
+                raise Blocked(FINAL, "nothing has run yet for this site", "run it first: `canswarm-tui run`")
             for info in chosen:
                 if not has_run(records.get(info.name)):
                     raise Blocked(info.name, "it has not run yet", f"run it first: `canswarm-tui run {info.name}`")
@@ -142,6 +144,8 @@ class Runner:
                 outcome = cast("Resolver", step).resolve(ctx, stored.finding, keep)
                 journal.decide(stored, FindingStatus.RESOLVED, who, reason or f"keep {keep.value}")
                 ctx.say(outcome.summary)
+            if outcome.created:
+                _forget_final_verdict(journal, info)
             return self._result(journal)
 
     def plan(self, names: Sequence[str] = ()) -> dict[str, tuple[str, ...]]:
@@ -316,23 +320,25 @@ class Runner:
                 self.stop.check()
                 yield ctx
             except EngineError as exc:
-                self._failed(ctx, exc)
+                self._failed(journal, ctx, exc)
                 raise
             except Exception as exc:
                 log.exception("%s of %s failed", verb.value, info.name)
                 error = machine_error(exc, str(self.place.folder)) or Defect(
                     info.title, f"a mistake of ours ({type(exc).__name__})", f"the log has it: {self.place.log}"
                 )
-                self._failed(ctx, error)
+                self._failed(journal, ctx, error)
                 raise error from exc
 
-    def _failed(self, ctx: StepContext, error: EngineError) -> None:
+    def _failed(self, journal: Journal, ctx: StepContext, error: EngineError) -> None:
         log.warning("%s of %s ended: %s", ctx.verb.value, ctx.step, error)
         try:
             before = ctx.journal.record().state
             moved = ctx.verb in (Verb.RUN, Verb.UNDO) or before is StepState.RUNNING
             ctx.journal.set_state(StepState.STOPPED if moved else before, error=str(error))
             ctx.journal.note(ctx.verb, "stopped", {"error": str(error)})
+            if before is StepState.NEEDS_ATTENTION:
+                _forget_final_verdict(journal, BY_NAME[ctx.step])
         except EngineError:
             log.exception("the end could not be journalled")
         self.emit(StepEnded(ctx.step, ctx.verb, StepState.STOPPED, error=error))

@@ -31,7 +31,7 @@ from canswarm_tui.engine.plan import plan_hash
 from canswarm_tui.engine.rate import limit_text
 from canswarm_tui.engine.runner import Runner
 from canswarm_tui.engine.settings import EtcdSettings, S3Settings, Settings, SiteSettings
-from canswarm_tui.engine.step import Comparison, Finding, Kind, Level, Outcome, Progress, Verdict
+from canswarm_tui.engine.step import Comparison, Finding, Keep, Kind, Level, Outcome, Progress, Verdict
 
 SECRET = "s3cr3t-of-the-test"
 HOSTILE = "<script>alert(1)</script> | **bold** `code` \x1b[31m\n# head \u202e"
@@ -169,6 +169,41 @@ def test_verifying_everything_says_in_the_final_verdict_what_was_found(bench: Be
     final = bench.record("verification")
     assert final.state is StepState.NEEDS_ATTENTION
     assert final.changed_at != before
+
+
+def test_a_value_that_a_person_has_replaced_takes_the_final_verdict_back(bench: Bench) -> None:
+    class Resolving(Fake):
+        def resolve(self, _ctx: StepContext, _finding: Finding, _keep: Keep) -> Outcome:
+            return Outcome(created=1)
+
+    bench.fakes["decisions"] = Resolving(found=(finding(kind=Kind.CONFLICT),))
+    bench.runner().run()
+    bench.accept()
+    bench.runner().run()
+    assert bench.record("verification").state is StepState.PROVED
+    (stored,) = bench.findings()
+    bench.runner().resolve(stored, Keep.SITE, "somebody", "on second thoughts")
+    assert bench.record("verification").state is StepState.NOT_STARTED
+
+
+def test_a_verify_that_ends_early_leaves_no_proof_beside_the_differences_it_found(bench: Bench) -> None:
+    bench.runner().run()
+
+    class Breaking(Fake):
+        def verify(self, ctx: StepContext) -> Verdict:
+            ctx.found(finding())
+            raise Unreachable("etcd", "it does not answer", "start it")
+
+    bench.fakes["decisions"] = Breaking()
+    with pytest.raises(Unreachable):
+        bench.runner().verify(["decisions"])
+    assert bench.record("decisions").state is StepState.NEEDS_ATTENTION
+    assert bench.record("verification").state is StepState.NOT_STARTED
+
+
+def test_a_verify_of_nothing_is_refused_and_proves_nothing(bench: Bench) -> None:
+    with pytest.raises(Blocked, match="nothing has run yet"):
+        bench.runner().verify()
 
 
 def test_a_step_is_refused_before_its_needs_and_undone_only_after_what_stands_on_it(bench: Bench) -> None:

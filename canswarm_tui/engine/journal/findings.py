@@ -44,6 +44,8 @@ _COLUMNS = (
     "id, step, verb, code, level, kind, subject, happened, remedy, details, status, first_seen, last_seen,"
     " decided_by, decided_at, reason"
 )
+_WAITING = "status = 'open' AND kind <> 'condition'"
+"""See `StoredFinding.wants_decision`."""
 
 
 def store(db: sqlite3.Connection, step: str, verb: str, sweep: int, finding: Finding) -> str:
@@ -121,14 +123,15 @@ def read(
 
 def count_waiting(db: sqlite3.Connection, step: str | None = None) -> int:
     """How many open findings need a person."""
-    kinds = tuple(k.value for k in Kind if k is not Kind.CONDITION)
-    sql = "SELECT count(*) FROM findings WHERE status = 'open' AND kind IN (?, ?, ?)"
-    values: tuple[str, ...] = kinds
-    if step is not None:
-        sql += " AND step = ?"
-        values += (step,)
-    count: int = db.execute(sql, values).fetchone()[0]
+    where, values = (_WAITING, ()) if step is None else (f"{_WAITING} AND step = ?", (step,))
+    count: int = db.execute(f"SELECT count(*) FROM findings WHERE {where}", values).fetchone()[0]
     return count
+
+
+def is_waiting(db: sqlite3.Connection, step: str) -> bool:
+    """Whether an open finding of this step needs a person."""
+    sql = f"SELECT 1 FROM findings WHERE {_WAITING} AND step = ? LIMIT 1"
+    return db.execute(sql, (step,)).fetchone() is not None
 
 
 def _stored(row: tuple[str, ...]) -> StoredFinding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 import time
@@ -131,8 +132,15 @@ class StepJournal:
                 self._touch(db)
 
     def add_finding(self, verb: Verb, sweep: int, seen: Iterable[Finding]) -> list[str]:
+        """Store findings; from then on a step for which one of its own waits is neither done nor proved."""
         with self._journal.transaction("findings") as db:
-            return [findings.store(db, self.step, verb.value, sweep, f) for f in seen]
+            stored = [findings.store(db, self.step, verb.value, sweep, f) for f in seen]
+            if findings.is_waiting(db, self.step):
+                db.execute(
+                    "UPDATE steps SET state = ? WHERE step = ? AND state IN (?, ?)",
+                    (StepState.NEEDS_ATTENTION, self.step, StepState.DONE, StepState.PROVED),
+                )
+            return stored
 
     def sweep_out(self, verb: Verb, sweep: int, check: str | None = None) -> None:
         with self._journal.transaction("sweep") as db:
@@ -161,9 +169,18 @@ class StepJournal:
             db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", (self.step, name, json.dumps(value)))
 
     def keep_replaced(self, key: bytes, value: bytes) -> None:
-        """Keep, whole, what a person lets us overwrite; before it is overwritten."""
+        """Keep, whole, what a person lets us overwrite; before it is overwritten.
+
+        A later value takes the place of an earlier one, unless it is what this run itself had put there.
+        """
+        ours = (ReceiptFate.CREATED, ReceiptFate.REPLACED)
         with self._journal.transaction("replaced") as db:
-            db.execute("INSERT OR IGNORE INTO replaced VALUES (?, ?, ?)", (self.step, key, value))
+            db.execute(
+                "INSERT INTO replaced VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
+                " WHERE NOT EXISTS (SELECT 1 FROM receipts WHERE step = ? AND key = ? AND digest = ?"
+                " AND fate IN (?, ?))",
+                (self.step, key, value, self.step, key, hashlib.sha256(value).digest(), *map(int, ours)),
+            )
 
     def replaced(self) -> list[tuple[bytes, bytes]]:
         with self._journal.reading() as db:

@@ -81,11 +81,15 @@ def test_what_an_undo_took_away_or_a_verify_missed_stands_no_more(journal: Journ
     assert [r.key for r in step.receipts(after=b"b")] == [b"c"]
 
 
-def test_what_was_replaced_first_is_what_an_undo_puts_back(journal: Journal) -> None:
+def test_an_undo_puts_back_what_was_replaced_last_and_never_what_this_run_put_there(journal: Journal) -> None:
     step = journal.step("decisions")
+    ours = b"the site's value"
     step.keep_replaced(b"key", b"the first \x00 value")
-    step.keep_replaced(b"key", b"a later one")
+    step.put_receipt(Receipt(b"key", hashlib.sha256(ours).digest(), len(ours), ReceiptFate.REPLACED, "", 0))
+    step.keep_replaced(b"key", ours)
     assert step.replaced() == [(b"key", b"the first \x00 value")]
+    step.keep_replaced(b"key", b"a later one")
+    assert step.replaced() == [(b"key", b"a later one")]
     assert journal.step("blobs-minio").replaced() == []
     step.forget_replaced(b"key")
     assert step.replaced() == []

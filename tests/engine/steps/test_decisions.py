@@ -139,6 +139,17 @@ def test_what_somebody_changes_after_the_copy_can_be_resolved_either_way_too(
     assert {e.key: e.value for e in sink.scan()} == {b"plain": b"changed since"}
 
 
+def test_of_two_values_that_a_person_had_replaced_an_undo_puts_the_later_one_back(bench: Bench, sink: EtcdSink) -> None:
+    bench.run("decisions")
+    for theirs in (b"changed once", b"changed again"):
+        _put(sink, b"plain", theirs)
+        bench.verify("decisions")
+        (stored,) = bench.findings("decisions")
+        bench.runner().resolve(stored, Keep.SITE, "operator", "because")
+    bench.undo("decisions")
+    assert {e.key: e.value for e in sink.scan()} == {b"plain": b"changed again"}
+
+
 def test_a_decision_that_changes_in_the_site_after_the_copy_is_one_conflict_with_both_values(
     bench: Bench, sink: EtcdSink, site: redis.Redis
 ) -> None:
