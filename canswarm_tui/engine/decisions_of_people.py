@@ -35,5 +35,7 @@ def require_conflict(stored: StoredFinding) -> None:
         raise SettingsError(
             stored.id, f"it is a {stored.finding.kind.value}, not a conflict", "accept it with a reason instead"
         )
+    if "key" not in stored.finding.details:
+        raise SettingsError(stored.id, "it has no two values to choose between", "accept it with a reason instead")
     if stored.status is FindingStatus.GONE:
         raise SettingsError(stored.id, "it does not stand any more", "nothing is to do")

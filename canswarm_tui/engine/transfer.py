@@ -184,7 +184,7 @@ def write_settled(sink: Sink, records: Sequence[Record], batch: Batch, retry: Re
 
 def undo(sink: Sink, ctx: StepContext, plan: CopyPlan) -> Outcome:
     """Take away what the receipts call created by this run, newest batch first; returns how many went."""
-    removed = kept = gone = 0
+    removed = left = gone = 0
     meter = Meter()
     _settle_open(sink, ctx, plan, _Totals())
     total = ctx.journal.count_receipts((ReceiptFate.CREATED,))
@@ -194,30 +194,31 @@ def undo(sink: Sink, ctx: StepContext, plan: CopyPlan) -> Outcome:
         removals = ctx.retry.call(lambda b=batch: sink.remove(b.wanted, b.tag))  # type: ignore[misc]
         for receipt, removal in zip(receipts, removals, strict=True):
             if removal is Removal.KEPT:
-                kept += 1
-                ctx.found(_kept(plan, receipt))
+                left += 1
+                ctx.found(kept(plan, receipt.key))
         ctx.journal.set_fates(
             [r.key for r, m in zip(receipts, removals, strict=True) if m is not Removal.KEPT], ReceiptFate.REMOVED
         )
         removed += sum(m is Removal.REMOVED for m in removals)
         gone += sum(m is Removal.GONE for m in removals)
-        meter.count(removed + gone + kept)
-        ctx.progress(Progress("removing", removed + gone + kept, total, rate=meter.rate(), eta_s=meter.eta_s(total)))
+        meter.count(removed + gone + left)
+        ctx.progress(Progress("removing", removed + gone + left, total, rate=meter.rate(), eta_s=meter.eta_s(total)))
     summary = f"{removed:,} {plan.noun} that this run had created were removed from {plan.target}"
     if gone:
         summary += f", {gone:,} were gone already"
-    if kept:
-        summary += f", {kept:,} have changed since and were kept"
-    return Outcome(removed=removed, conflicts=kept, summary=summary)
+    if left:
+        summary += f", {left:,} have changed since and were kept"
+    return Outcome(removed=removed, conflicts=left, summary=summary)
 
 
-def _kept(plan: CopyPlan, receipt: Receipt) -> Finding:
+def kept(plan: CopyPlan, key: bytes) -> Finding:
+    """The finding for a record of this run that an undo leaves alone."""
     return Finding(
         f"{plan.code}.kept",
         Level.WARNING,
         Kind.CONFLICT,
-        shown(receipt.key),
-        f"it was created by this run, but {plan.target} holds something else now, so it was kept",
+        shown(key),
+        f"it was written by this run, but {plan.target} holds something else now, so it was kept",
         "look at it; remove it yourself if nobody needs it, then accept this finding",
     )
 

@@ -22,6 +22,7 @@ from canswarm_tui.engine.step import Comparison, Figure, Finding, Keep, Kind, Le
 from canswarm_tui.engine.steps.blobs_minio import sound_blobs
 from canswarm_tui.engine.steps.etcd_choice import choose, put_back
 from canswarm_tui.engine.steps.keyed import Findings, Mended, SetDigest, SetName, compare_keyed
+from canswarm_tui.engine.steps.replaced import plus_kept
 from canswarm_tui.engine.text import bytes_text, shown
 from canswarm_tui.engine.transfer import CopyPlan, Pending, copy, undo
 from canswarm_tui.engine.v2.blobs_ipfs import IpfsSink, pinned_batches
@@ -140,8 +141,8 @@ class BlobsToIpfs:
         if ctx.journal.sibling(MAP_STEP).count_receipts():
             with _map(ctx) as (map_ctx, client):
                 sink = cas_map_sink(client)
-                put_back(map_ctx, sink)
-                undo(sink, map_ctx, MAP_PLAN)
+                changed = put_back(map_ctx, sink, MAP_PLAN)
+                outcome = plus_kept(outcome, changed + undo(sink, map_ctx, MAP_PLAN).conflicts)
         (ctx.folder / "exports" / "ipfs-cids.csv").unlink(missing_ok=True)
         return replace(
             outcome, summary=f"{outcome.summary}: unpinned; the node's own garbage collection frees the space"
@@ -155,7 +156,7 @@ class BlobsToIpfs:
             raise Blocked(shown(key), "this run has brought no large blob of this name to IPFS", "run the step again")
         with _map(ctx) as (map_ctx, client):
             record = Record(key, hashlib.sha256(cid).digest(), len(cid), cid)
-            return choose(map_ctx, cas_map_sink(client), record, keep)
+            return choose(map_ctx, cas_map_sink(client), record, finding, keep)
 
 
 def _arrived(ctx: StepContext, digest: SetDigest) -> Iterator[Wanted]:

@@ -13,10 +13,11 @@ from canswarm_tui.engine.journal import Receipt, ReceiptFate
 from canswarm_tui.engine.records import Record, Wanted
 from canswarm_tui.engine.step import Figure, Finding, Keep, Kind, Level, Outcome, Verdict
 from canswarm_tui.engine.steps.keyed import Findings, Mended, SetDigest, SetName, compare_keyed
+from canswarm_tui.engine.steps.replaced import plus_kept, put_back, require_shown
 from canswarm_tui.engine.text import bytes_text, shown
 from canswarm_tui.engine.transfer import CopyPlan, Pending, copy, undo
 from canswarm_tui.engine.v1 import blobs as v1
-from canswarm_tui.engine.v2.blobs_minio import BlobSink
+from canswarm_tui.engine.v2.blobs_minio import EXISTING_BYTES, BlobSink
 from canswarm_tui.engine.v2.blobs_minio_reader import read_many
 from canswarm_tui.engine.v2.s3_client import S3Client
 from canswarm_tui.engine.v2.s3_facts import (
@@ -89,9 +90,8 @@ class BlobsToMinio:
         """Delete the objects that carry this run's tags, then the bucket, if this run made it and it is empty."""
         with S3Client(ctx.settings.s3, ctx.settings.engine.workers * 2) as client:
             sink = BlobSink(client, workers=ctx.settings.engine.workers)
-            for key, former in ctx.journal.replaced():
-                _put_back(ctx, sink, key, former)
-            outcome = undo(sink, ctx, PLAN)
+            changed = _put_back(ctx, sink)
+            outcome = plus_kept(undo(sink, ctx, PLAN), changed)
             if ctx.journal.fact("made_bucket") and remove_empty_bucket(client):
                 ctx.journal.set_fact("made_bucket", False)
                 ctx.say(f"removed the bucket {client.bucket}, which this run had made")
@@ -118,6 +118,7 @@ class BlobsToMinio:
                     shown(key), "MinIO holds nothing under this name any more", "run the step again: it copies it"
                 )
             former, etag = there
+            require_shown(finding, hashlib.sha256(former).hexdigest(), shown(former[:EXISTING_BYTES]))
             ctx.journal.keep_replaced(key, former)
             ctx.journal.put_receipt(Receipt(key, digest, len(content), ReceiptFate.REPLACED, "", 0))
             if not sink.replace(key, content, etag, f"{ctx.journal.run_id}-0"):
@@ -127,20 +128,16 @@ class BlobsToMinio:
         return Outcome(created=1, summary=f"MinIO now holds the site's blob {shown(key)}; the former content is kept")
 
 
-def _put_back(ctx: StepContext, sink: BlobSink, key: bytes, former: bytes) -> None:
-    """Undo a replacement, unless somebody has changed the object since."""
-    receipt = ctx.journal.receipt(key)
-    assert receipt is not None
-    ctx.journal.mark_write()
-    there = sink.fetch(key)
-    if (
-        there is not None
-        and hashlib.sha256(there[0]).digest() == receipt.digest
-        and sink.replace(key, former, there[1])
-    ):
-        ctx.say(f"put the former content of {shown(key)} back")
-    ctx.journal.set_fates([key], ReceiptFate.REMOVED)
-    ctx.journal.forget_replaced(key)
+def _put_back(ctx: StepContext, sink: BlobSink) -> int:
+    def fetch(key: bytes) -> bytes | None:
+        there = sink.fetch(key)
+        return None if there is None else there[0]
+
+    def replace(key: bytes, former: bytes, there: bytes) -> bool:
+        now = sink.fetch(key)
+        return now is not None and now[0] == there and sink.replace(key, former, now[1])
+
+    return put_back(ctx, PLAN, fetch, replace)
 
 
 def _sink(ctx: StepContext, client: S3Client) -> BlobSink:

@@ -16,6 +16,7 @@ from canswarm_tui.engine.spool import Spool
 from canswarm_tui.engine.step import Finding, Keep, Kind, Level, Outcome, Progress, Verdict
 from canswarm_tui.engine.steps.etcd_choice import choose, put_back
 from canswarm_tui.engine.steps.keyed import Findings, Mended, SetDigest, SetName, compare_keyed
+from canswarm_tui.engine.steps.replaced import plus_kept
 from canswarm_tui.engine.text import duration_text, shown
 from canswarm_tui.engine.transfer import CopyPlan, Pending, copy, undo
 from canswarm_tui.engine.v1 import decisions as v1
@@ -108,15 +109,15 @@ class Decisions:
         """Delete the keys that this run created and that are still the same; put back what a person had replaced."""
         with _etcd(ctx) as etcd:
             sink = decision_sink(etcd, ctx.settings.etcd)
-            put_back(ctx, sink)
-            return undo(sink, ctx, PLAN)
+            changed = put_back(ctx, sink, PLAN)
+            return plus_kept(undo(sink, ctx, PLAN), changed)
 
     def resolve(self, ctx: StepContext, finding: Finding, keep: Keep) -> Outcome:
         """Keep etcd's value, or put Redis's in its place; etcd's former value is kept whole for an undo."""
         key = bytes.fromhex(finding.details["key"])
         record = _site_record(ctx, key)
         with _etcd(ctx) as etcd:
-            return choose(ctx, decision_sink(etcd, ctx.settings.etcd), record, keep)
+            return choose(ctx, decision_sink(etcd, ctx.settings.etcd), record, finding, keep)
 
 
 def _site_record(ctx: StepContext, key: bytes) -> Record:

@@ -8,15 +8,17 @@ from canswarm_tui.engine.context import StepContext
 from canswarm_tui.engine.errors import Blocked
 from canswarm_tui.engine.journal import Receipt, ReceiptFate
 from canswarm_tui.engine.records import Record
-from canswarm_tui.engine.step import Keep, Outcome
+from canswarm_tui.engine.step import Finding, Keep, Outcome
+from canswarm_tui.engine.steps import replaced
 from canswarm_tui.engine.text import shown
-from canswarm_tui.engine.v2.decisions import EtcdSink
+from canswarm_tui.engine.transfer import CopyPlan
+from canswarm_tui.engine.v2.decisions import EXISTING_SHOWN_BYTES, EtcdSink
 
 
-def choose(ctx: StepContext, sink: EtcdSink, record: Record, keep: Keep) -> Outcome:
+def choose(ctx: StepContext, sink: EtcdSink, record: Record, finding: Finding, keep: Keep) -> Outcome:
     """Keep etcd's value, or put `record`, the site's, in its place; etcd's former value is kept whole for an undo.
 
-    Raises `Blocked` where etcd holds nothing there any more, or something else than a moment ago.
+    Raises `Blocked` where etcd holds nothing there any more, or something else than the finding shows.
     """
     key = record.key
     if keep is Keep.TARGET:
@@ -25,6 +27,7 @@ def choose(ctx: StepContext, sink: EtcdSink, record: Record, keep: Keep) -> Outc
     there = sink.get(key)
     if there is None:
         raise Blocked(shown(key), "etcd holds nothing under this key any more", "run the step again: it copies it")
+    replaced.require_shown(finding, shown(there.value), shown(there.value[:EXISTING_SHOWN_BYTES]))
     ctx.journal.keep_replaced(key, there.value)
     ctx.journal.put_receipt(Receipt(key, record.digest, record.size, ReceiptFate.REPLACED, "", 0))
     if sink.replace(record, hashlib.sha256(there.value).digest()) is None:
@@ -34,13 +37,15 @@ def choose(ctx: StepContext, sink: EtcdSink, record: Record, keep: Keep) -> Outc
     return Outcome(created=1, summary=f"etcd now holds the site's value of {shown(key)}; its former one is kept")
 
 
-def put_back(ctx: StepContext, sink: EtcdSink) -> None:
-    """Undo every replacement, unless somebody has changed the value since."""
-    for key, former in ctx.journal.replaced():
-        receipt = ctx.journal.receipt(key)
-        assert receipt is not None
-        ctx.journal.mark_write()
-        if sink.replace(Record(key, hashlib.sha256(former).digest(), len(former), former), receipt.digest) is not None:
-            ctx.say(f"put the former value of {shown(key)} back")
-        ctx.journal.set_fates([key], ReceiptFate.REMOVED)
-        ctx.journal.forget_replaced(key)
+def put_back(ctx: StepContext, sink: EtcdSink, plan: CopyPlan) -> int:
+    """Undo every replacement in etcd, see `replaced.put_back`."""
+
+    def fetch(key: bytes) -> bytes | None:
+        there = sink.get(key)
+        return None if there is None else there.value
+
+    def replace(key: bytes, former: bytes, there: bytes) -> bool:
+        record = Record(key, hashlib.sha256(former).digest(), len(former), former)
+        return sink.replace(record, hashlib.sha256(there).digest()) is not None
+
+    return replaced.put_back(ctx, plan, fetch, replace)

@@ -29,13 +29,17 @@ def partitioned(ops: int, needed_bytes: int, documents: int) -> Finding:
     )  # fmt: skip
 
 
+def told_file(digest: bytes, size_bytes: int) -> str:
+    return f"SHA-256 {digest.hex()}, {size_bytes:,} bytes"
+
+
 def foreign_file(path: Path, key: bytes, digest: bytes, receipt: Receipt | None) -> Finding:
     site = f"as this run last wrote it: SHA-256 {receipt.digest.hex()}" if receipt else "not written yet"
     return Finding(
         "plan.conflict", Level.WARNING, Kind.CONFLICT, str(path),
         "a plan document is there that this run did not write; it was not overwritten",
         "find out who wrote it, then `canswarm-tui findings resolve ID --keep target` or `--keep site`",
-        {"key": key.hex(), "site": site, "target": f"SHA-256 {digest.hex()}, {path.stat().st_size:,} bytes"},
+        {"key": key.hex(), "site": site, "target": told_file(digest, path.stat().st_size)},
     )  # fmt: skip
 
 

@@ -30,9 +30,11 @@ from canswarm_tui.engine.steps.plan_findings import (
     missing_file,
     not_writable,
     partitioned,
+    told_file,
     unfit_op,
 )
 from canswarm_tui.engine.steps.plan_source import Source, Telling, copy_aside, work_folder
+from canswarm_tui.engine.steps.replaced import require_shown
 from canswarm_tui.engine.text import bytes_text
 from canswarm_tui.engine.v1.plan_rows import BadRow
 from canswarm_tui.engine.v2.plan_document import store
@@ -202,6 +204,7 @@ class PlanStore:
         if keep is Keep.TARGET:
             ctx.journal.put_receipt(Receipt(key, digest, len(content), ReceiptFate.TARGET_KEPT, "", 0))
             return Outcome(present=1, summary=f"{path} is kept as it is; the step writes nothing beside it")
+        require_shown(finding, told_file(digest, len(content)))
         ctx.journal.keep_replaced(key, content)
         ctx.journal.put_receipt(Receipt(key, digest, len(content), ReceiptFate.REPLACED, "", 0))
         store.remove(path, digest)

@@ -22,18 +22,21 @@ from canswarm_tui.engine.steps.policy_publish import (
     source_of,
 )
 from canswarm_tui.engine.steps.policy_verdict import Engine, conformance, history, tell_history, verdict_of
+from canswarm_tui.engine.steps.replaced import plus_kept, put_back, require_shown
 from canswarm_tui.engine.text import shown
 from canswarm_tui.engine.transfer import CopyPlan, undo
 from canswarm_tui.engine.v1.policy import POLICIES
 from canswarm_tui.engine.v2.policy.answer import MALFORMED, UNDEFINED, Answer
 from canswarm_tui.engine.v2.policy.opa_client import OpaClient
-from canswarm_tui.engine.v2.policy.policy_opa import OpaSink, records_of
+from canswarm_tui.engine.v2.policy.policy_opa import EXISTING_BYTES, OpaSink, records_of
 from canswarm_tui.engine.v2.policy.source import PolicySource
 
 NAME: Final = SetName("policy documents", "policy", "OPA", "by content", Mended.BY_CHOICE)
 PLAN: Final = CopyPlan("policy documents", "policy", "OPA", window=1)
 THREADS: Final = 4
 """Batches in flight; OPA decides on all its cores, more threads only wait."""
+_SHOWN: Final = 1000
+"""How much of a document a finding shows, in characters."""
 
 
 class PolicyToOpa:
@@ -94,8 +97,7 @@ class PolicyToOpa:
         with OpaClient(ctx.settings.opa) as client:
             sink, tags = _sink(ctx, client), _tags(ctx)
             outcome = undo(sink, ctx, PLAN)  # our rules go first, so that they never judge by somebody else's data
-            for key, former in ctx.journal.replaced():
-                _put_back(ctx, sink, key, former)
+            outcome = plus_kept(outcome, _put_back(ctx, sink))
             _forget_markers(ctx, sink, tags)
         return outcome
 
@@ -116,6 +118,7 @@ class PolicyToOpa:
                     shown(key), "OPA holds nothing under this name: something else in our package is in the way",
                     "resolve the other conflicts, or remove what nobody needs there, then run the step again",
                 )  # fmt: skip
+            require_shown(finding, shown(former, _SHOWN), shown(former[:EXISTING_BYTES]))
             ctx.journal.keep_replaced(key, former)
             ctx.journal.put_receipt(Receipt(key, record.digest, record.size, ReceiptFate.REPLACED, "", 0))
             sink.replace(record)
@@ -159,7 +162,7 @@ def _published(ctx: StepContext, sink: OpaSink) -> Verdict:
     held = ctx.retry.call(lambda: sink.held(_own(ctx)) | sink.strangers())
     return compare_keyed(
         ctx, ((record.key, _body(record.body)) for record in records), sorted(held.items()), NAME, total=len(records),
-        value_text=lambda text: shown(text, 1000), size_bytes=lambda: sum(map(len, held.values())),
+        value_text=lambda text: shown(text, _SHOWN), size_bytes=lambda: sum(map(len, held.values())),
     )  # fmt: skip
 
 
@@ -175,17 +178,12 @@ def _one(ctx: StepContext, client: OpaClient, one: bytes) -> Answer:
     return answer if answer.allow is allow else MALFORMED
 
 
-def _put_back(ctx: StepContext, sink: OpaSink, key: bytes, former: bytes) -> None:
-    """Undo a replacement, unless somebody has changed the document since."""
-    receipt = ctx.journal.receipt(key)
-    assert receipt is not None
-    ctx.journal.mark_write()
-    now = sink.held([key]).get(key)
-    if now is not None and as_record(key, now).digest == receipt.digest:
+def _put_back(ctx: StepContext, sink: OpaSink) -> int:
+    def replace(key: bytes, former: bytes, _there: bytes) -> bool:
         sink.replace(as_record(key, former))
-        ctx.say(f"put the former document of {shown(key)} back")
-    ctx.journal.set_fates([key], ReceiptFate.REMOVED)
-    ctx.journal.forget_replaced(key)
+        return True
+
+    return put_back(ctx, PLAN, lambda key: sink.held([key]).get(key), replace)
 
 
 def _body(body: object) -> bytes:

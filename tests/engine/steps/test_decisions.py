@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from canswarm_tui.engine.errors import ExitCode
+from canswarm_tui.engine.errors import Blocked, ExitCode, SettingsError
 from canswarm_tui.engine.journal import StepState
 from canswarm_tui.engine.settings import EtcdSettings, Settings, SiteSettings
 from canswarm_tui.engine.step import Keep, Kind
@@ -148,6 +148,33 @@ def test_of_two_values_that_a_person_had_replaced_an_undo_puts_the_later_one_bac
         bench.runner().resolve(stored, Keep.SITE, "operator", "because")
     bench.undo("decisions")
     assert {e.key: e.value for e in sink.scan()} == {b"plain": b"changed again"}
+
+
+def test_a_value_that_nobody_was_shown_is_not_overwritten(bench: Bench, sink: EtcdSink) -> None:
+    _put(sink, b"plain", b"shown")
+    bench.runner().run(["decisions"])
+    (stored,) = bench.findings("decisions")
+    _put(sink, b"plain", b"never shown")
+    with pytest.raises(Blocked, match="something else by now"):
+        bench.runner().resolve(stored, Keep.SITE, "operator", "because")
+    assert _value(sink, b"plain") == b"never shown"
+    bench.verify("decisions")
+    (stored,) = bench.findings("decisions")
+    assert bench.runner().resolve(stored, Keep.SITE, "operator", "because").exit_code is ExitCode.DONE
+
+
+def test_an_undo_names_a_replaced_value_that_somebody_has_changed_since(bench: Bench, sink: EtcdSink) -> None:
+    _put(sink, b"plain", b"former")
+    bench.runner().run(["decisions"])
+    (stored,) = bench.findings("decisions")
+    bench.runner().resolve(stored, Keep.SITE, "operator", "because")
+    _put(sink, b"plain", b"changed since")
+    assert bench.undo("decisions").conflicts == 1
+    assert {e.key: e.value for e in sink.scan()} == {b"plain": b"changed since"}
+    (kept,) = [f for f in bench.findings("decisions") if f.wants_decision]
+    assert (kept.finding.code, kept.finding.subject) == ("decision.kept", "plain")
+    with pytest.raises(SettingsError, match="accept it"):
+        bench.runner().resolve(kept, Keep.SITE, "operator", "because")
 
 
 def test_a_decision_that_changes_in_the_site_after_the_copy_is_one_conflict_with_both_values(

@@ -24,7 +24,7 @@ POLICIES: Final = b"policies/"
 DATA_KEY: Final = DATA + "/".join(DATA_PATH).encode()
 ID_PREFIX: Final = "swarm/"
 """Of the ids under which our modules stand in OPA."""
-_EXISTING_BYTES: Final = 4096
+EXISTING_BYTES: Final = 4096
 _MARKER: Final = "canswarm-tui-{tag}"
 
 
@@ -167,8 +167,8 @@ class OpaSink:
             return Landed(record.key, Fate.PRESENT)
         if held is None and obstacle is not None:
             name = obstacle[0].removeprefix(POLICIES).decode()
-            return Landed(record.key, Fate.CONFLICT, name, obstacle[1][:_EXISTING_BYTES])
-        return Landed(record.key, Fate.CONFLICT, "", (held or b"")[:_EXISTING_BYTES])
+            return Landed(record.key, Fate.CONFLICT, name, obstacle[1][:EXISTING_BYTES])
+        return Landed(record.key, Fate.CONFLICT, "", (held or b"")[:EXISTING_BYTES])
 
     def _remove(self, wanted: Wanted, held: bytes | None) -> Removal:
         if held is None:
@@ -195,7 +195,7 @@ def _settled(wanted: Wanted, held: bytes | None, ours: Collection[bytes]) -> Lan
     if held is None:
         return Landed(wanted.key, Fate.ABSENT)
     if hashlib.sha256(held).digest() != wanted.digest:
-        return Landed(wanted.key, Fate.CONFLICT, "", held[:_EXISTING_BYTES])
+        return Landed(wanted.key, Fate.CONFLICT, "", held[:EXISTING_BYTES])
     return Landed(wanted.key, Fate.CREATED if wanted.key in ours else Fate.PRESENT)
 
 

@@ -1,0 +1,60 @@
+"""What a person lets us replace at a target: only what they were shown, and an undo puts it back."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace as replace_fields
+
+from canswarm_tui.engine.context import StepContext
+from canswarm_tui.engine.errors import Blocked
+from canswarm_tui.engine.journal import ReceiptFate
+from canswarm_tui.engine.step import Finding, Outcome
+from canswarm_tui.engine.text import shown
+from canswarm_tui.engine.transfer import CopyPlan, kept
+
+
+def require_shown(finding: Finding, *texts: str) -> None:
+    """Raise `Blocked` unless the finding shows what the target holds now, which is one of these texts."""
+    if finding.details.get("target") not in texts:
+        raise Blocked(
+            finding.subject, "the target holds something else by now than what the finding shows",
+            "verify the step, then look at both values again",
+        )  # fmt: skip
+
+
+def put_back(
+    ctx: StepContext,
+    plan: CopyPlan,
+    fetch: Callable[[bytes], bytes | None],
+    replace: Callable[[bytes, bytes, bytes], bool],
+) -> int:
+    """Undo every replacement; returns how many were kept because somebody has changed the value since.
+
+    `fetch(key)` reads the target, `replace(key, former, there)` puts `former` over `there` and is false where something
+    else is there by now.
+    """
+    changed = 0
+    for key, former in ctx.journal.replaced():
+        receipt = ctx.journal.receipt(key)
+        assert receipt is not None
+        ctx.journal.mark_write()
+        there = fetch(key)
+        ours = there is not None and hashlib.sha256(there).digest() == receipt.digest
+        if there is not None and ours and replace(key, former, there):
+            ctx.say(f"put the former content of {shown(key)} back")
+        elif there not in (None, former) and receipt.fate is not ReceiptFate.TARGET_KEPT:
+            changed += 1
+            ctx.found(kept(plan, key))
+            continue
+        ctx.journal.set_fates([key], ReceiptFate.REMOVED)
+        ctx.journal.forget_replaced(key)
+    return changed
+
+
+def plus_kept(outcome: Outcome, changed: int) -> Outcome:
+    """The outcome of an undo that also left this many alone."""
+    if not changed:
+        return outcome
+    summary = f"{outcome.summary}, {changed:,} more have changed since and were kept"
+    return replace_fields(outcome, conflicts=outcome.conflicts + changed, summary=summary)
