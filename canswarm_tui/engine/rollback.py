@@ -209,8 +209,11 @@ def _record(journal: Journal, done: RolledBack) -> None:
     sweep = step.note(Verb.RUN, "rolled back", facts)
     step.add_finding(Verb.RUN, sweep, [_difference(u.name, u.happened) for u in done.proof.differences])
     step.sweep_out(Verb.RUN, sweep)
-    state = StepState.NEEDS_ATTENTION if done.proof.differences else StepState.PROVED
+    state = StepState.PROVED if done.exit_code is ExitCode.DONE else StepState.NEEDS_ATTENTION
+    left = [u.step for u in done.undos if u.error is not None or u.kept]
     summary = f"rolled back to {done.backup}; what was there before is backed up in {done.aside}"
+    if left:
+        summary += f"; not undone in whole: {', '.join(left)}"
     step.set_state(state, outcome=Outcome(created=done.proof.compared.files, summary=summary))
 
 

@@ -25,7 +25,7 @@ from canswarm_tui.engine.backup.places import Places
 from canswarm_tui.engine.backup.verify import verify_backup
 from canswarm_tui.engine.errors import Blocked
 from canswarm_tui.engine.events import Event, StepStarted
-from canswarm_tui.engine.journal import Journal
+from canswarm_tui.engine.journal import Journal, StepState
 from canswarm_tui.engine.rollback import Rollback
 from canswarm_tui.engine.settings import EtcdSettings, SiteSettings
 from canswarm_tui.engine.settings_file import load_settings
@@ -76,13 +76,14 @@ def backup_of(place: Place) -> Path:
     return folder
 
 
-def run_id(place: Place) -> str:
+def observed(place: Place) -> closing[Journal]:
     (path,) = (place.folder / "state" / "sites").glob("*/journal.db")
-    journal = Journal.observe(path)
-    try:
+    return closing(Journal.observe(path))
+
+
+def run_id(place: Place) -> str:
+    with observed(place) as journal:
         return journal.run_id
-    finally:
-        journal.close()
 
 
 def state_of(root: Path) -> dict[str, tuple[int, bytes | str, int]]:
@@ -274,6 +275,11 @@ def test_a_target_that_is_away_does_not_keep_v1_from_coming_back(
     assert facts["differences"] == []
     assert [one["step"] for one in facts["undone"]] == ["plan-store"]
     assert [one["step"] for one in facts["not_undone"]] == ["decisions"]
+    with observed(place) as journal:
+        told = journal.records()["rollback"]
+    assert told.state is StepState.NEEDS_ATTENTION
+    assert told.outcome is not None
+    assert told.outcome.summary.endswith("not undone in whole: decisions")
     assert compare_restored(backup_of(place), Places.of(settings_of(place)), settings_of(place)).differences == ()
     answer(place, "undo", "decisions", "--yes")
 
