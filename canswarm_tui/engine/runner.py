@@ -358,7 +358,7 @@ def _proved_state(ctx: StepContext, verdict: Verdict) -> StepState:
         return StepState.NEEDS_ATTENTION
     if verdict.passed:
         return StepState.PROVED if verdict.comparisons else StepState.DONE
-    if not final and not any(f.finding.needs_person for f in ctx.journal.findings()):
+    if verdict.differences and not final and not any(f.finding.needs_person for f in ctx.journal.findings()):
         raise Defect(ctx.step, "a verdict counts differences that no finding names", "report this with the log")
     return StepState.DONE
 

@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -176,7 +176,8 @@ def test_a_value_that_a_person_has_replaced_takes_the_final_verdict_back(bench: 
         def resolve(self, _ctx: StepContext, _finding: Finding, _keep: Keep) -> Outcome:
             return Outcome(created=1)
 
-    bench.fakes["decisions"] = Resolving(found=(finding(kind=Kind.CONFLICT),))
+    conflict = replace(finding(kind=Kind.CONFLICT), details={"key": "00"})
+    bench.fakes["decisions"] = Resolving(found=(conflict,))
     bench.runner().run()
     bench.accept()
     bench.runner().run()

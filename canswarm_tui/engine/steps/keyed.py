@@ -94,7 +94,6 @@ def compare_keyed(
             count.equal += 1
         elif pair.side is Side.DIFFERS and pair.key in kept:
             count.kept += 1
-            count.equal += 1
         else:
             _differs(ctx, pair, name, count, findings, lost, value_text)
         count.compared += pair.side is not Side.EXTRA

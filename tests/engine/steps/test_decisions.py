@@ -134,7 +134,10 @@ def test_what_somebody_changes_after_the_copy_can_be_resolved_either_way_too(
     assert (stored.finding.code, stored.finding.kind) == ("decision.differs", Kind.CONFLICT)
     assert bench.runner().resolve(stored, keep, "operator", "because").exit_code is ExitCode.DONE
     assert _value(sink, b"plain") == (b"changed since" if keep is Keep.TARGET else decision("plain"))
-    assert bench.verify("decisions").passed
+    verdict = bench.verify("decisions")
+    assert verdict.differences == 0
+    assert verdict.passed is (keep is Keep.SITE)
+    assert bench.record("decisions").state is (StepState.PROVED if keep is Keep.SITE else StepState.DONE)
     bench.undo("decisions")
     assert {e.key: e.value for e in sink.scan()} == {b"plain": b"changed since"}
 
