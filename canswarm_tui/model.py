@@ -174,9 +174,9 @@ class RunModel:
     def _said(record: StepRecord) -> str:
         verdict = record.verdict.summary if record.verdict else ""
         outcome = record.outcome.summary if record.outcome else ""
-        return (
-            verdict or outcome if record.state in (StepState.PROVED, StepState.NEEDS_ATTENTION) else outcome or verdict
-        )
+        unlike = record.verdict_is_fresh and record.verdict is not None and not record.verdict.passed
+        compared = unlike or record.state in (StepState.PROVED, StepState.NEEDS_ATTENTION)
+        return verdict or outcome if compared else outcome or verdict
 
 
 def title_of(step: str) -> str:

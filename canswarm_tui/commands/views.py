@@ -104,7 +104,8 @@ def _said(step: Mapping[str, Any]) -> str:
         return str(step["error"])
     if step["state"] == StepState.NOT_STARTED:
         return ""
-    if step["state"] in (StepState.PROVED, StepState.NEEDS_ATTENTION):
+    unlike = step["verdict_is_fresh"] and not step["verdict"]["passed"]
+    if unlike or step["state"] in (StepState.PROVED, StepState.NEEDS_ATTENTION):
         return str(verdict or outcome)
     return str(outcome or verdict)
 
