@@ -276,6 +276,23 @@ def test_what_was_accepted_stays_so_until_its_facts_change(bench: Bench) -> None
     assert bench.runner().run(["preflight"]).exit_code is ExitCode.DONE
 
 
+@pytest.mark.parametrize(("fact", "code"), [("a", ExitCode.DONE), ("b", ExitCode.ATTENTION)])
+def test_what_was_accepted_before_the_first_verify_is_open_again_when_that_sees_something_else(
+    bench: Bench, fact: str, code: ExitCode
+) -> None:
+    class Stopping(Fake):
+        def verify(self, ctx: StepContext) -> Verdict:
+            raise Stopped("the verify", "asked to", "go on")
+
+    bench.fakes["preflight"] = Stopping(found=(finding(kind=Kind.CONFLICT),))
+    with pytest.raises(Stopped):
+        bench.runner().run(["preflight"])
+    bench.accept()
+    unlike = Verdict((Comparison("keys", "by content", 3, 2),), 1)
+    bench.fakes["preflight"] = Fake(verified=(finding(kind=Kind.CONFLICT, fact=fact),), verdict=unlike)
+    assert bench.runner().verify(["preflight"]).exit_code is code
+
+
 def test_a_difference_that_no_finding_names_is_a_defect(bench: Bench) -> None:
     bench.fakes["preflight"] = Fake(verdict=Verdict((Comparison("keys", "by content", 3, 2),), 1))
     with pytest.raises(Defect, match="no finding names"):

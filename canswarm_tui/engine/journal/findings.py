@@ -53,7 +53,7 @@ def store(db: sqlite3.Connection, step: str, verb: str, sweep: int, finding: Fin
     now = time.time()
     identity = finding.identity(step)
     details = json.dumps(dict(finding.details), sort_keys=True)
-    changed = finding.needs_person and _sees_otherwise(db, step, f"finding {identity}, {verb}", details)
+    changed = finding.needs_person and _sees_otherwise(db, step, identity, verb, details)
     db.execute(
         """
         INSERT INTO findings (id, step, verb, code, level, kind, subject, happened, remedy, details,
@@ -76,9 +76,16 @@ def store(db: sqlite3.Connection, step: str, verb: str, sweep: int, finding: Fin
     return identity
 
 
-def _sees_otherwise(db: sqlite3.Connection, step: str, look: str, details: str) -> bool:
-    """Whether the same verb saw other details before: a run and a verify may tell the same fact in different words."""
-    before = db.execute("SELECT value FROM facts WHERE step = ? AND name = ?", (step, look)).fetchone()
+def _sees_otherwise(db: sqlite3.Connection, step: str, identity: str, verb: str, details: str) -> bool:
+    """Whether the same verb saw other details before: a run and a verify may tell the same fact in different words.
+
+    A verb's first look is held against what any other saw last.
+    """
+    look = f"finding {identity}, {verb}"
+    before = (
+        db.execute("SELECT value FROM facts WHERE step = ? AND name = ?", (step, look)).fetchone()
+        or db.execute("SELECT details FROM findings WHERE id = ?", (identity,)).fetchone()
+    )
     db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", (step, look, details))
     return before is not None and before[0] != details
 
