@@ -334,7 +334,7 @@ class Runner:
         log.warning("%s of %s ended: %s", ctx.verb.value, ctx.step, error)
         try:
             before = ctx.journal.record().state
-            moved = ctx.verb in (Verb.RUN, Verb.UNDO) or before is StepState.RUNNING
+            moved = ctx.verb is Verb.UNDO or before is StepState.RUNNING
             ctx.journal.set_state(StepState.STOPPED if moved else before, error=str(error))
             ctx.journal.note(ctx.verb, "stopped", {"error": str(error)})
             if before is StepState.NEEDS_ATTENTION:

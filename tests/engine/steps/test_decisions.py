@@ -161,6 +161,7 @@ def test_a_value_that_nobody_was_shown_is_not_overwritten(bench: Bench, sink: Et
     with pytest.raises(Blocked, match="something else by now"):
         bench.runner().resolve(stored, Keep.SITE, "operator", "because")
     assert _value(sink, b"plain") == b"never shown"
+    assert bench.record("decisions").state is StepState.NEEDS_ATTENTION
     bench.verify("decisions")
     (stored,) = bench.findings("decisions")
     assert bench.runner().resolve(stored, Keep.SITE, "operator", "because").exit_code is ExitCode.DONE
