@@ -38,6 +38,9 @@ class Group:
     items: tuple[Item, ...]
 
 
+FINAL = "verification"
+"""The step that answers for all targets."""
+
 STEPS: tuple[StepInfo, ...] = (
     StepInfo("preflight", "Preflight", "Pre-migration"),
     StepInfo("documentation", "Document threads, tasks and audit log", "Pre-migration", ("preflight",)),
@@ -57,7 +60,7 @@ STEPS: tuple[StepInfo, ...] = (
     StepInfo("policy-opa", "Policy: Python → OPA", "Policy", ("backup",), ("opa",), writes_target=True),
     StepInfo("policy-wasm", "Policy: OPA → WASM", "Policy", ("policy-opa",), ("opa",), writes_target=True),
     StepInfo(
-        "verification",
+        FINAL,
         "Verification",
         "Verification",
         ("blobs-minio", "blobs-ipfs", "decisions", "plan-store", "policy-opa", "policy-wasm"),
@@ -90,7 +93,7 @@ CHECKLIST: tuple[Group, ...] = (
     Group(
         "Post-migration",
         (
-            Item("Verify everything, in full", ("verification",)),
+            Item("Verify everything, in full", (FINAL,)),
             Item("Run E2E demo on v2", note="not available yet: needs the cutover"),
             Item("Verify deterministic replay on v2", note="not available yet: needs the cutover"),
             Item("Run property tests (P1-P4) on v2", note="not available yet: needs the cutover"),
@@ -110,6 +113,7 @@ CHECKLIST: tuple[Group, ...] = (
 
 STEP_NAMES: tuple[str, ...] = tuple(step.name for step in STEPS)
 BY_NAME: dict[str, StepInfo] = {step.name: step for step in STEPS}
+WRITERS: frozenset[str] = frozenset(step.name for step in STEPS if step.writes_target)
 
 
 def in_order(names: Sequence[str]) -> list[StepInfo]:

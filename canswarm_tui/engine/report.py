@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from canswarm_tui import __version__
-from canswarm_tui.engine.checklist import BY_NAME, CHECKLIST, STEPS
+from canswarm_tui.engine.checklist import BY_NAME, CHECKLIST, FINAL, STEPS
 from canswarm_tui.engine.journal import Journal, StepRecord, StoredFinding
 from canswarm_tui.engine.place import Place, site_identity, target_addresses
 from canswarm_tui.engine.report_text import html_page, markdown_page
@@ -75,7 +75,7 @@ def report_facts(settings: Settings, journal: Journal) -> dict[str, Any]:
 
 
 def _result(records: Mapping[str, StepRecord], found: list[StoredFinding]) -> str:
-    final = records.get("verification")
+    final = records.get(FINAL)
     waiting = sum(f.wants_decision for f in found)
     if waiting:
         return waiting_text(waiting)

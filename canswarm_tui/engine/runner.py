@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from canswarm_tui.engine import registry
-from canswarm_tui.engine.checklist import BY_NAME, STEP_NAMES, STEPS, StepInfo, in_order
+from canswarm_tui.engine.checklist import BY_NAME, FINAL, STEP_NAMES, STEPS, StepInfo, in_order
 from canswarm_tui.engine.context import StepContext
 from canswarm_tui.engine.decisions_of_people import require_conflict
 from canswarm_tui.engine.errors import Blocked, Defect, EngineError, ExitCode, SettingsError, Unreachable, machine_error
@@ -27,7 +27,6 @@ from canswarm_tui.engine.stop import StopSignal
 
 log = logging.getLogger(__name__)
 
-FINAL = "verification"
 FINISHED = (StepState.DONE, StepState.PROVED, StepState.SKIPPED, StepState.NEEDS_ATTENTION)
 REQUESTS_EVERY_S = 0.3
 
@@ -144,8 +143,6 @@ class Runner:
                 outcome = cast("Resolver", step).resolve(ctx, stored.finding, keep)
                 journal.decide(stored, FindingStatus.RESOLVED, who, reason or f"keep {keep.value}")
                 ctx.say(outcome.summary)
-            if outcome.created:
-                _forget_final_verdict(journal, info)
             return self._result(journal)
 
     def plan(self, names: Sequence[str] = ()) -> dict[str, tuple[str, ...]]:
@@ -163,8 +160,6 @@ class Runner:
             ctx.journal.set_state(StepState.RUNNING)
             outcome = self.steps(info.name).run(ctx)
             blockers = self._end_run(ctx, outcome)
-        if outcome.created or outcome.removed:
-            _forget_final_verdict(journal, info)
         _refuse(info, blockers)
         if not outcome.skipped:
             self._verify_step(journal, info, fresh_verdicts=True)
@@ -173,7 +168,6 @@ class Runner:
         with self._verb(journal, info, Verb.UNDO) as ctx:
             outcome = self.steps(info.name).undo(ctx)
             self._end(ctx, StepState.NEEDS_ATTENTION if outcome.conflicts else StepState.UNDONE, outcome=outcome)
-        _forget_final_verdict(journal, info)
         return outcome
 
     def _check_step(self, journal: Journal, info: StepInfo) -> None:
@@ -193,8 +187,6 @@ class Runner:
             ctx.journal.sweep_out(ctx.verb, ctx.sweep)
             state = _proved_state(ctx, verdict)
             self._end(ctx, state, verdict=verdict)
-        if state is StepState.NEEDS_ATTENTION:
-            _forget_final_verdict(journal, info)
         return verdict
 
     def _end_run(self, ctx: StepContext, outcome: Outcome) -> list[Finding]:
@@ -320,35 +312,26 @@ class Runner:
                 self.stop.check()
                 yield ctx
             except EngineError as exc:
-                self._failed(journal, ctx, exc)
+                self._failed(ctx, exc)
                 raise
             except Exception as exc:
                 log.exception("%s of %s failed", verb.value, info.name)
                 error = machine_error(exc, str(self.place.folder)) or Defect(
                     info.title, f"a mistake of ours ({type(exc).__name__})", f"the log has it: {self.place.log}"
                 )
-                self._failed(journal, ctx, error)
+                self._failed(ctx, error)
                 raise error from exc
 
-    def _failed(self, journal: Journal, ctx: StepContext, error: EngineError) -> None:
+    def _failed(self, ctx: StepContext, error: EngineError) -> None:
         log.warning("%s of %s ended: %s", ctx.verb.value, ctx.step, error)
         try:
             before = ctx.journal.record().state
             moved = ctx.verb is Verb.UNDO or before is StepState.RUNNING
             ctx.journal.set_state(StepState.STOPPED if moved else before, error=str(error))
             ctx.journal.note(ctx.verb, "stopped", {"error": str(error)})
-            if before is StepState.NEEDS_ATTENTION:
-                _forget_final_verdict(journal, BY_NAME[ctx.step])
         except EngineError:
             log.exception("the end could not be journalled")
         self.emit(StepEnded(ctx.step, ctx.verb, StepState.STOPPED, error=error))
-
-
-def _forget_final_verdict(journal: Journal, info: StepInfo) -> None:
-    """A target has changed: what the final verification said of all of them holds no more."""
-    final = journal.step(FINAL)
-    if info.writes_target and final.record().state is not StepState.NOT_STARTED:
-        final.set_state(StepState.NOT_STARTED)
 
 
 def _proved_state(ctx: StepContext, verdict: Verdict) -> StepState:

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import DataTable, Footer, Static
 
-from canswarm_tui.engine.checklist import BY_NAME
+from canswarm_tui.engine.checklist import BY_NAME, FINAL
 from canswarm_tui.engine.journal import StoredFinding
 from canswarm_tui.engine.text import shown
 from canswarm_tui.engine.three_ways import HINTS, key_of
@@ -22,7 +22,6 @@ from canswarm_tui.screens.three_ways import ThreeWaysScreen
 from canswarm_tui.theme import style_of
 from canswarm_tui.widgets.live import live_text
 from canswarm_tui.widgets.proofs import (
-    FINAL,
     OLDER,
     ProofRow,
     differences_of,

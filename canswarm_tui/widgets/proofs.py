@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from canswarm_tui.engine.checklist import BY_NAME, STEPS
+from canswarm_tui.engine.checklist import BY_NAME, FINAL, STEPS
 from canswarm_tui.engine.journal import StepRecord, StoredFinding, has_run
 from canswarm_tui.engine.step import Comparison, Kind
 from canswarm_tui.engine.text import bytes_text, shown
@@ -16,7 +16,6 @@ from canswarm_tui.model import RunModel
 from canswarm_tui.theme import SIGNS, style_of
 from canswarm_tui.widgets.step_facts import clock_text, figure_text
 
-FINAL = "verification"
 FRESH, OLDER = "fresh", "older"
 """Than the last write to the target: how a verdict stands."""
 

@@ -26,9 +26,10 @@ from canswarm_tui.engine.errors import (
     Unreachable,
 )
 from canswarm_tui.engine.events import Event, Said, StepEnded, StepProgressed
-from canswarm_tui.engine.journal import FindingStatus, Journal, StepRecord, StepState, StoredFinding
+from canswarm_tui.engine.journal import Batch, FindingStatus, Journal, StepRecord, StepState, StoredFinding
 from canswarm_tui.engine.plan import plan_hash
 from canswarm_tui.engine.rate import limit_text
+from canswarm_tui.engine.records import Wanted
 from canswarm_tui.engine.runner import Runner
 from canswarm_tui.engine.settings import EtcdSettings, S3Settings, Settings, SiteSettings
 from canswarm_tui.engine.step import Comparison, Finding, Keep, Kind, Level, Outcome, Progress, Verdict
@@ -173,7 +174,8 @@ def test_verifying_everything_says_in_the_final_verdict_what_was_found(bench: Be
 
 def test_a_value_that_a_person_has_replaced_takes_the_final_verdict_back(bench: Bench) -> None:
     class Resolving(Fake):
-        def resolve(self, _ctx: StepContext, _finding: Finding, _keep: Keep) -> Outcome:
+        def resolve(self, ctx: StepContext, _finding: Finding, _keep: Keep) -> Outcome:
+            ctx.journal.keep_replaced(b"\x00", b"the target's value")
             return Outcome(created=1)
 
     conflict = replace(finding(kind=Kind.CONFLICT), details={"key": "00"})
@@ -199,6 +201,39 @@ def test_a_verify_that_ends_early_leaves_no_proof_beside_the_differences_it_foun
     with pytest.raises(Unreachable):
         bench.runner().verify(["decisions"])
     assert bench.record("decisions").state is StepState.NEEDS_ATTENTION
+    assert bench.record("verification").state is StepState.NOT_STARTED
+
+
+class Killed(BaseException):
+    """Ends a step where it stands: nothing of ours has time to write down how it ended."""
+
+
+def test_a_verify_that_is_killed_leaves_no_proof_beside_the_differences_it_found(bench: Bench) -> None:
+    bench.runner().run()
+
+    class Dying(Fake):
+        def verify(self, ctx: StepContext) -> Verdict:
+            ctx.found(finding())
+            raise Killed
+
+    bench.fakes["decisions"] = Dying()
+    with pytest.raises(Killed):
+        bench.runner().verify(["decisions"])
+    assert bench.record("decisions").state is StepState.NEEDS_ATTENTION
+    assert bench.record("verification").state is StepState.NOT_STARTED
+
+
+def test_a_run_that_is_killed_after_its_first_intent_leaves_no_final_proof(bench: Bench) -> None:
+    bench.runner().run()
+    wanted = (Wanted(b"key", bytes(32), 3),)
+
+    def dying(ctx: StepContext) -> None:
+        ctx.journal.commit(opened=[Batch(ctx.journal.next_batch_number(), "tag", wanted)])
+        raise Killed
+
+    bench.fakes["decisions"] = Fake(running=dying)
+    with pytest.raises(Killed):
+        bench.runner().run(["decisions"])
     assert bench.record("verification").state is StepState.NOT_STARTED
 
 

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from canswarm_tui.engine.checklist import FINAL, WRITERS
 from canswarm_tui.engine.journal import batches, findings
 from canswarm_tui.engine.journal.batches import Batch, ClosedBatch, Receipt, ReceiptFate
 from canswarm_tui.engine.journal.findings import StoredFinding
@@ -140,6 +141,7 @@ class StepJournal:
                     "UPDATE steps SET state = ? WHERE step = ? AND state IN (?, ?)",
                     (StepState.NEEDS_ATTENTION, self.step, StepState.DONE, StepState.PROVED),
                 )
+                self._forget_final_verdict(db)
             return stored
 
     def sweep_out(self, verb: Verb, sweep: int, check: str | None = None) -> None:
@@ -181,6 +183,7 @@ class StepJournal:
                 " AND fate IN (?, ?))",
                 (self.step, key, value, self.step, key, hashlib.sha256(value).digest(), *map(int, ours)),
             )
+            self._touch(db)
 
     def replaced(self) -> list[tuple[bytes, bytes]]:
         with self._journal.reading() as db:
@@ -226,6 +229,8 @@ class StepJournal:
                     "UPDATE steps SET verdict = ?, verdict_at = ? WHERE step = ?",
                     (json.dumps(asdict(verdict)), now, self.step),
                 )
+            if state is StepState.UNDONE:
+                self._forget_final_verdict(db)
 
     def _touch(self, db: sqlite3.Connection) -> None:
         now = time.time()
@@ -234,3 +239,13 @@ class StepJournal:
             " ON CONFLICT (step) DO UPDATE SET wrote_at = excluded.wrote_at",
             (self.step, StepState.RUNNING.value, now, now),
         )
+        self._forget_final_verdict(db)
+
+    def _forget_final_verdict(self, db: sqlite3.Connection) -> None:
+        """This step's target is not what the final verification saw: what that said of all targets holds no more."""
+        if self.step in WRITERS:
+            db.execute(
+                "UPDATE steps SET state = ?, changed_at = ?, outcome = NULL, verdict = NULL, error = NULL"
+                " WHERE step = ? AND state <> ?",
+                (StepState.NOT_STARTED, time.time(), FINAL, StepState.NOT_STARTED),
+            )

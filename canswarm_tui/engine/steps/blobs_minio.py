@@ -13,7 +13,7 @@ from canswarm_tui.engine.journal import Receipt, ReceiptFate
 from canswarm_tui.engine.records import Record, Wanted
 from canswarm_tui.engine.step import Figure, Finding, Keep, Kind, Level, Outcome, Verdict
 from canswarm_tui.engine.steps.keyed import Findings, Mended, SetDigest, SetName, compare_keyed
-from canswarm_tui.engine.steps.replaced import plus_kept, put_back, require_shown
+from canswarm_tui.engine.steps.replaced import plus_kept, put_back, require_arrived, require_shown
 from canswarm_tui.engine.text import bytes_text, shown
 from canswarm_tui.engine.transfer import CopyPlan, Pending, copy, undo
 from canswarm_tui.engine.v1 import blobs as v1
@@ -125,6 +125,8 @@ class BlobsToMinio:
                 ctx.journal.set_fates([key], ReceiptFate.LOST)
                 ctx.journal.forget_replaced(key)
                 raise Blocked(shown(key), "MinIO's object changed at this moment", "look at both again")
+            now = sink.fetch(key)
+            require_arrived(key, None if now is None else now[0], digest)
         return Outcome(created=1, summary=f"MinIO now holds the site's blob {shown(key)}; the former content is kept")
 
 

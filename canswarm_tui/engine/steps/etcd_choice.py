@@ -34,6 +34,8 @@ def choose(ctx: StepContext, sink: EtcdSink, record: Record, finding: Finding, k
         ctx.journal.set_fates([key], ReceiptFate.LOST)
         ctx.journal.forget_replaced(key)
         raise Blocked(shown(key), "etcd's value changed at this moment", "look at both values again")
+    now = sink.get(key)
+    replaced.require_arrived(key, None if now is None else now.value, record.digest)
     return Outcome(created=1, summary=f"etcd now holds the site's value of {shown(key)}; its former one is kept")
 
 

@@ -22,7 +22,7 @@ from canswarm_tui.engine.steps.policy_publish import (
     source_of,
 )
 from canswarm_tui.engine.steps.policy_verdict import Engine, conformance, history, tell_history, verdict_of
-from canswarm_tui.engine.steps.replaced import plus_kept, put_back, require_shown
+from canswarm_tui.engine.steps.replaced import plus_kept, put_back, require_arrived, require_shown
 from canswarm_tui.engine.text import shown
 from canswarm_tui.engine.transfer import CopyPlan, undo
 from canswarm_tui.engine.v1.policy import POLICIES
@@ -122,6 +122,7 @@ class PolicyToOpa:
             ctx.journal.keep_replaced(key, former)
             ctx.journal.put_receipt(Receipt(key, record.digest, record.size, ReceiptFate.REPLACED, "", 0))
             sink.replace(record)
+            require_arrived(key, sink.held([key]).get(key), record.digest)
             others = _publish(ctx, sink, source_of(ctx))
         words = f"OPA now holds ours as {shown(key)}; its former document is kept; {others.summary}"
         return Outcome(created=1 + others.created, conflicts=others.conflicts, summary=words)

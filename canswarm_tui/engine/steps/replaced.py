@@ -23,6 +23,15 @@ def require_shown(finding: Finding, *texts: str) -> None:
         )  # fmt: skip
 
 
+def require_arrived(key: bytes, there: bytes | None, digest: bytes) -> None:
+    """Raise `Blocked` unless what the target returns after a replacement is the content with this SHA-256."""
+    if there is None or hashlib.sha256(there).digest() != digest:
+        raise Blocked(
+            shown(key), "read back after it was replaced, the target does not hold the site's value",
+            "somebody else writes to it: verify the step, then look at both values again",
+        )  # fmt: skip
+
+
 def put_back(
     ctx: StepContext,
     plan: CopyPlan,

@@ -11,6 +11,7 @@ import redis
 
 from canswarm_tui.engine.errors import Blocked, ExitCode, SettingsError
 from canswarm_tui.engine.journal import StepState
+from canswarm_tui.engine.records import Record
 from canswarm_tui.engine.settings import EtcdSettings, Settings, SiteSettings
 from canswarm_tui.engine.step import Keep, Kind
 from canswarm_tui.engine.v2.decisions import EtcdSink, decision_sink
@@ -165,6 +166,28 @@ def test_a_value_that_nobody_was_shown_is_not_overwritten(bench: Bench, sink: Et
     bench.verify("decisions")
     (stored,) = bench.findings("decisions")
     assert bench.runner().resolve(stored, Keep.SITE, "operator", "because").exit_code is ExitCode.DONE
+
+
+def test_a_replacement_that_somebody_writes_over_at_once_is_not_called_done(
+    bench: Bench, sink: EtcdSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _put(sink, b"plain", b"shown")
+    bench.runner().run(["decisions"])
+    (stored,) = bench.findings("decisions")
+    replace = EtcdSink.replace
+
+    def and_then_somebody_else(self: EtcdSink, record: Record, shown: bytes) -> bytes | None:
+        former = replace(self, record, shown)
+        _put(self, record.key, b"theirs")
+        return former
+
+    monkeypatch.setattr(EtcdSink, "replace", and_then_somebody_else)
+    with pytest.raises(Blocked, match="read back"):
+        bench.runner().resolve(stored, Keep.SITE, "operator", "because")
+    (still,) = bench.findings("decisions")
+    assert still.wants_decision
+    bench.verify("decisions")
+    assert bench.record("decisions").state is StepState.NEEDS_ATTENTION
 
 
 def test_an_undo_names_a_replaced_value_that_somebody_has_changed_since(bench: Bench, sink: EtcdSink) -> None:
