@@ -71,7 +71,8 @@ class ClosedBatch:
 
 def pack(wanted: Iterable[Wanted]) -> bytes:
     """Keys, digests and sizes as one byte string; `unpack` is its inverse."""
-    return b"".join(_HEAD.pack(len(w.key), w.digest, w.size) + w.key for w in wanted)
+    head = _HEAD.pack
+    return b"".join([head(len(key), digest, size) + key for key, digest, size in wanted])
 
 
 def unpack(packed: bytes) -> tuple[Wanted, ...]:
@@ -98,12 +99,15 @@ def write_receipts(db: sqlite3.Connection, step: str, closed: Iterable[ClosedBat
     for batch in closed:
         for at in range(0, len(batch.receipts), _ROWS):
             rows = batch.receipts[at : at + _ROWS]
-            marks = ",".join(["(?, ?, ?, ?, ?, ?, ?)"] * len(rows))
+            marks = ",".join(["(?1, ?, ?, ?, ?, ?, ?)"] * len(rows))
+            # sqlite3 looks for an adapter of every value that is bytes, which costs more than a copy as bytearray.
+            values = chain.from_iterable(
+                (bytearray(key), bytearray(digest), size, int(fate), place, number)
+                for key, digest, size, fate, place, number in rows
+            )
             db.execute(
                 f"INSERT OR REPLACE INTO receipts (step, key, digest, size, fate, place, batch) VALUES {marks}",
-                tuple(
-                    chain.from_iterable((step, r.key, r.digest, r.size, int(r.fate), r.place, r.batch) for r in rows)
-                ),
+                (step, *values),
             )
         # The span leads from a batch to its receipts; an index would cost a third of writing them.
         span = {min(batch.receipts), max(batch.receipts)} if batch.receipts else ()
