@@ -27,6 +27,7 @@ from canswarm_tui.engine.text import shown
 from canswarm_tui.model import FINISHED
 from canswarm_tui.preferences import Preferences
 from canswarm_tui.theme import DARK, LIGHT
+from canswarm_tui.widgets.row_table import RowTable
 
 FORM: Mapping[str, str] = {
     "site.root": "", "site.redis_url": "redis", "site.redis_password": "redis", "site.nats_url": "nats",
@@ -112,7 +113,7 @@ class StartApp(App[Settings], inherit_bindings=False):
         yield Static("CAN Swarm v1 → v2   which site?", id="head", markup=False)
         if self._past:
             yield Static("Runs to go on with: Enter opens one where it stands", classes="title", markup=False)
-            yield DataTable(id="past", cursor_type="row", show_header=False)
+            yield RowTable(id="past", show_header=False)
         yield Static("Or name a site and its servers", classes="title", markup=False)
         with VerticalScroll(id="form"):
             for key, told in known_keys().items():

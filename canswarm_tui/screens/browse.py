@@ -18,6 +18,7 @@ from canswarm_tui.engine.errors import EngineError
 from canswarm_tui.engine.health.facts import Browsable, Page, Section
 from canswarm_tui.engine.text import shown
 from canswarm_tui.screens.base import SwarmScreen
+from canswarm_tui.widgets.row_table import RowTable
 
 PAGE = 200
 KEY_WIDTH = 66
@@ -69,7 +70,7 @@ class BrowseScreen(SwarmScreen):
         yield Static(id="head", markup=False)
         yield Input(id="search", placeholder="begins with …, then Enter; empty shows all", compact=True)
         yield Input(id="key", placeholder="the whole key, then Enter", compact=True)
-        yield DataTable(id="entries", cursor_type="row")
+        yield RowTable(id="entries")
         yield Static(id="said", markup=False)
         yield Footer(show_command_palette=False, compact=True)
 

@@ -61,7 +61,7 @@ class ChecklistScreen(StepScreen):
 
     def compose(self) -> ComposeResult:
         yield Static(id="head", markup=False)
-        yield RowTable(id="items", cursor_type="row", zebra_stripes=False)
+        yield RowTable(id="items")
         yield Static(id="said", markup=False)
         yield Static(id="live", markup=False)
         yield Static(id="health", markup=False)

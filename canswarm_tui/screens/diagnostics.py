@@ -82,7 +82,7 @@ class DiagnosticsScreen(SwarmScreen):
     def compose(self) -> ComposeResult:
         yield Static(id="head", markup=False)
         with Horizontal(id="columns"):
-            yield RowTable(id="backends", cursor_type="row", show_header=False)
+            yield RowTable(id="backends", show_header=False)
             with VerticalScroll(id="facts"):
                 yield Static(id="told", markup=False)
         yield Footer(show_command_palette=False, compact=True)

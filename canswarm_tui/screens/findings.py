@@ -18,6 +18,7 @@ from canswarm_tui.screens.conflict import ConflictScreen, conflicts_of
 from canswarm_tui.screens.deciding import accept, copy_out, finding_as_text, resolve_conflict
 from canswarm_tui.theme import style_of
 from canswarm_tui.widgets.finding_filter import FindingFilter
+from canswarm_tui.widgets.row_table import RowTable
 
 PAGE = 200
 """Rows that are mounted at once, however many there are."""
@@ -62,7 +63,7 @@ class FindingsScreen(SwarmScreen):
         yield Static(id="head", markup=False)
         yield Static(id="filters", markup=False)
         yield Input(id="search", placeholder="words; Enter goes to the list, Esc forgets them", compact=True)
-        yield DataTable(id="list", cursor_type="row")
+        yield RowTable(id="list")
         with VerticalScroll(id="detail"):
             yield Static(id="whole", markup=False)
         yield Footer(show_command_palette=False, compact=True)

@@ -22,6 +22,7 @@ from canswarm_tui.screens.deciding import copy_out
 from canswarm_tui.theme import style_of
 from canswarm_tui.widgets.check_filter import CheckFilter
 from canswarm_tui.widgets.guided import VERDICT_SIGNS, check_text, verdict_style
+from canswarm_tui.widgets.row_table import RowTable
 
 
 class Checked(Message):
@@ -61,7 +62,7 @@ class GuidedScreen(SwarmScreen):
         yield Static(id="head", markup=False)
         yield Static(id="filters", markup=False)
         yield Input(id="search", placeholder="words; Enter goes to the list, Esc forgets them", compact=True)
-        yield DataTable(id="checks", cursor_type="row", show_header=False)
+        yield RowTable(id="checks", show_header=False)
         with VerticalScroll(id="facts"):
             yield Static(id="told", markup=False)
         yield Footer(show_command_palette=False, compact=True)

@@ -75,11 +75,11 @@ class PreflightScreen(StepScreen):
         yield Static(id="head", markup=False)
         yield Static(id="state", markup=False)
         with Horizontal(id="columns"):
-            yield RowTable(id="checks", cursor_type="row", show_header=False)
+            yield RowTable(id="checks", show_header=False)
             with VerticalScroll(id="counts"):
                 yield Static(id="inventory", markup=False)
         yield Static(id="narrowed", markup=False)
-        yield RowTable(id="found", cursor_type="row", show_header=False)
+        yield RowTable(id="found", show_header=False)
         yield Static(id="live", markup=False)
         yield Static(id="health", markup=False)
         yield Footer(show_command_palette=False, compact=True)

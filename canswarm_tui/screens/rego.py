@@ -23,6 +23,7 @@ from canswarm_tui.screens.deciding import copy_out
 from canswarm_tui.theme import SIGNS, style_of
 from canswarm_tui.widgets.peculiar import ENGINES, RULES
 from canswarm_tui.widgets.rego_rules import DIFFERENCES, V1_RULES, RegoRule, counterpart, rules_of
+from canswarm_tui.widgets.row_table import RowTable
 
 LINES = 3000
 """Of a module that are shown; longer ones are read in an editor."""
@@ -70,7 +71,7 @@ class RegoScreen(SwarmScreen):
         yield Static(id="head", markup=False)
         with Horizontal(id="columns"):
             with Vertical(id="left"):
-                yield DataTable(id="rules", cursor_type="row")
+                yield RowTable(id="rules")
                 with VerticalScroll(id="rule-detail"):
                     yield Static(id="rule", markup=False)
             with ScrollableContainer(id="file"):

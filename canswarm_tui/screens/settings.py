@@ -16,6 +16,7 @@ from canswarm_tui.engine.text import shown
 from canswarm_tui.preferences import BANDWIDTHS, THEMES, Preferences, preferences_file
 from canswarm_tui.screens.base import SwarmScreen
 from canswarm_tui.theme import style_of
+from canswarm_tui.widgets.row_table import RowTable
 
 _TOLD = {
     "theme": "Dark, light, or the terminal's own colours (ansi-dark, ansi-light).",
@@ -34,7 +35,7 @@ class SettingsScreen(SwarmScreen):
 
     def compose(self) -> ComposeResult:
         yield Static(id="head", markup=False)
-        yield DataTable(id="settings", cursor_type="row", show_header=False)
+        yield RowTable(id="settings", show_header=False)
         with VerticalScroll(id="facts"):
             yield Static(id="meaning", markup=False)
             yield Static(id="keys", markup=False)

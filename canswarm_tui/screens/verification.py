@@ -30,6 +30,7 @@ from canswarm_tui.widgets.proofs import (
     row_text,
     sign_of,
 )
+from canswarm_tui.widgets.row_table import RowTable
 
 WIDE = 100
 PAGE = 200
@@ -79,10 +80,10 @@ class VerificationScreen(StepScreen):
     def compose(self) -> ComposeResult:
         yield Static(id="head", markup=False)
         with Horizontal(id="columns"):
-            yield DataTable(id="proofs", cursor_type="row")
+            yield RowTable(id="proofs")
             with Vertical(id="differences"):
                 yield Static(id="differences-title", markup=False)
-                yield DataTable(id="differing", cursor_type="row")
+                yield RowTable(id="differing")
         yield Static(id="detail", markup=False)
         yield Static(id="live", markup=False)
         yield Footer(show_command_palette=False, compact=True)

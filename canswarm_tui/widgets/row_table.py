@@ -1,4 +1,4 @@
-"""A table of which only the row of an updated cell is painted: a whole one is ten kilobytes on the wire each time."""
+"""The table of every list: a cursor of whole rows, and of an updated cell just its row is painted."""
 
 from __future__ import annotations
 
@@ -11,9 +11,21 @@ from textual.widgets.data_table import ColumnKey, RowKey
 
 
 class RowTable(DataTable[str | Text]):
-    """A `DataTable` that is drawn row by row."""
+    """A `DataTable` for rows: Home and End go to the first and the last one.
+
+    It is drawn row by row: a whole one is ten kilobytes on the wire each time.
+    """
 
     _updated_row: int | None = None
+
+    def __init__(self, *, id: str, show_header: bool = True) -> None:  # noqa: A002  as every widget has it
+        super().__init__(id=id, show_header=show_header, cursor_type="row")
+
+    def action_scroll_home(self) -> None:
+        self.action_scroll_top()
+
+    def action_scroll_end(self) -> None:
+        self.action_scroll_bottom()
 
     def update_cell(
         self,

@@ -46,6 +46,21 @@ async def test_settings_are_turned_hold_at_once_and_are_kept(tmp_path: Path) -> 
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("opened", ["", "f3", "d"])
+async def test_end_and_home_go_to_the_last_and_the_first_row_of_a_list(tmp_path: Path, opened: str) -> None:
+    app, _ = make_app(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press(*filter(None, [opened]))
+        await pilot.pause()
+        table = app.screen.query(DataTable).first()
+        assert table.row_count > 2
+        await pilot.press("end")
+        assert table.cursor_row == table.row_count - 1
+        await pilot.press("home")
+        assert table.cursor_row == 0
+
+
+@pytest.mark.asyncio
 async def test_preferences_that_cant_be_kept_are_told_and_hold_until_the_end(tmp_path: Path) -> None:
     (tmp_path / "config").write_text("a file where the folder should be")
     app, _ = make_app(tmp_path)
