@@ -71,7 +71,7 @@ def show(face: Face, identity: str) -> int:
         stored = find_one(journal, identity)
     for name, value in finding_view(stored).items():
         if name == "details":
-            for detail, text in stored.finding.details.items():
+            for detail, text in stored.finding.told_details.items():
                 face.write(f"  {detail}: {shown(text)}")
         elif value not in (None, ""):
             face.write(f"{name}: {shown(str(value))}")

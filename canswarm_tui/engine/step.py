@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
+
+from canswarm_tui.engine.text import shown
 
 if TYPE_CHECKING:
     from canswarm_tui.engine.context import StepContext
@@ -63,6 +66,15 @@ class Finding:
     @property
     def needs_person(self) -> bool:
         return self.kind is not Kind.CONDITION
+
+    @property
+    def told_details(self) -> dict[str, str]:
+        """`details` for people: the record's key as it is called at site and target, not as hexadecimal digits."""
+        told = dict(self.details)
+        if "key" in told:
+            with suppress(ValueError):
+                told["key"] = shown(bytes.fromhex(told["key"]))
+        return told
 
     def identity(self, step: str) -> str:
         """A short name that stays the same from run to run: the same trouble with the same thing in the same step."""

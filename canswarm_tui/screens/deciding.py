@@ -72,7 +72,7 @@ def finding_as_text(found: StoredFinding) -> str:
         f"{found.id}  {finding.code}  {finding.kind.value}", shown(finding.subject), f"{shown(finding.happened)}.",
         f"What to do: {shown(finding.remedy)}",
     ]  # fmt: skip
-    lines += [f"{shown(name, 60)}: {shown(text)}" for name, text in finding.details.items()]
+    lines += [f"{shown(name, 60)}: {shown(text)}" for name, text in finding.told_details.items()]
     if found.decided_by:
         lines.append(f"{found.status.value} by {shown(found.decided_by)}: {shown(found.reason or '')}")
     return "\n".join(lines)

@@ -26,6 +26,7 @@ _WORDS = {
     "skipped": "honestly not done; its line says why",
     "not available yet": "this version does not do it, and no report counts it as done",
 }
+MOVING = "In a list and in a long text: ↑ ↓, PgUp, PgDn, Home and End; tab goes from one to the next."
 _OWN_NAMES = {"enter": "⏎", "escape": "esc", "question_mark": "?"}
 
 
@@ -46,6 +47,7 @@ class HelpScreen(Screen[None]):
             if self._told:
                 yield Static(self._told, id="about-screen", markup=False)
             yield Static(_table("Keys on this screen", self._keys, self.app.theme), markup=False)
+            yield Static(MOVING, markup=False)
             yield Static(_table("Words of the checklist", _WORDS, self.app.theme), markup=False)
             yield Static("Every key has a command: `canswarm-tui --help`.", markup=False)
         yield Footer(show_command_palette=False, compact=True)

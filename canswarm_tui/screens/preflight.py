@@ -245,4 +245,8 @@ def _sections(found: StoredFinding) -> tuple[Section, ...]:
     finding = found.finding
     said = (("what", finding.subject), ("why", finding.happened), ("what to do", finding.remedy))
     kept = (("id", found.id), ("level", finding.level.value), ("code", finding.code), ("status", found.status.value))
-    return Section("Finding", said), Section("In the journal", kept), Section("Details", tuple(finding.details.items()))
+    return (
+        Section("Finding", said),
+        Section("In the journal", kept),
+        Section("Details", tuple(finding.told_details.items())),
+    )

@@ -35,7 +35,14 @@ class FindingFilter:
             return False
         if not self.words:
             return True
-        there = (found.id, finding.code, finding.subject, finding.happened, finding.remedy, *finding.details.values())
+        there = (
+            found.id,
+            finding.code,
+            finding.subject,
+            finding.happened,
+            finding.remedy,
+            *finding.told_details.values(),
+        )
         text = "\0".join(there).casefold()
         return all(word in text for word in self.words.casefold().split())
 

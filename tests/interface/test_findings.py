@@ -16,6 +16,7 @@ from canswarm_tui.app import SwarmApp
 from canswarm_tui.engine.journal import Journal
 from canswarm_tui.engine.step import Finding, Kind, Level, Verb
 from canswarm_tui.screens.conflict import ConflictScreen
+from canswarm_tui.screens.deciding import finding_as_text
 from canswarm_tui.screens.findings import PAGE, FindingsScreen
 from canswarm_tui.screens.reason import ReasonScreen
 from canswarm_tui.widgets.finding_filter import KINDS, LEVELS, STEPS
@@ -55,6 +56,19 @@ def add(app: SwarmApp, step: str, *findings: Finding) -> None:
     one = journal.step(step)
     one.add_finding(Verb.RUN, one.note(Verb.RUN, "started"), findings)
     journal.close()
+
+
+async def test_a_records_key_is_found_and_copied_as_it_is_called_at_the_site_and_not_as_digits(tmp_path: Path) -> None:
+    key = b"5f1e" * 16
+    wanted = key.decode()
+    missing = Finding("blob.missing", Level.WARNING, Kind.DIFFERENCE, "a-blob", "gone", "run", {"key": key.hex()})
+    app, _ = make_app(tmp_path, findings=(DIFFERENCE, missing))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        await pilot.press("s", *wanted[:8], "enter")
+        assert list(rows(app)) == ["a-blob"]
+        (found,) = (f for f in app.model.findings if f.finding == missing)
+        assert f"key: {wanted}" in finding_as_text(found).splitlines()
 
 
 async def test_tab_i_and_p_narrow_by_level_kind_and_step_and_come_round(tmp_path: Path) -> None:
