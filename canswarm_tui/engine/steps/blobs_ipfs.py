@@ -38,7 +38,8 @@ from canswarm_tui.engine.v2.unixfs import RAW_LIMIT
 MEND = (
     "run the step again: it brings what is missing; a block damaged on the disk `ipfs repo verify --drop` removes first"
 )
-NAME = SetName("blobs", "blob", "IPFS", "by content", Mended.BY_RUNNING_AGAIN, MEND)
+UNPINNED = "no pin of this run in IPFS holds it: it is missing there, or the next garbage collection may take it away"
+NAME = SetName("blobs", "blob", "IPFS", "by content", Mended.BY_RUNNING_AGAIN, MEND, UNPINNED)
 MAP_NAME = SetName("large blobs", "cid", "etcd's map of CIDs", "by content", Mended.BY_CHOICE)
 PLAN = CopyPlan("blobs", "blob", "IPFS", window=2)
 MAP_PLAN = CopyPlan("CIDs of large blobs", "cid", "etcd", window=1)

@@ -40,6 +40,8 @@ class SetName:
     """How a record that this run had copied and that is something else now is put right."""
     remedy: str = "run the step again: it copies it anew"
     """What to do where running again mends it."""
+    missing: str = ""
+    """What is told of a record that the target did not return, where that is not just `it is missing in …`."""
 
 
 @dataclass
@@ -160,7 +162,10 @@ def _difference(
             CHOOSE, details,
         )  # fmt: skip
     code, happened, remedy = {
-        Side.MISSING: ("missing", f"it is missing in {name.target}", "run the step again: it copies what is missing"),
+        Side.MISSING: (
+            "missing", name.missing or f"it is missing in {name.target}",
+            "run the step again: it copies what is missing",
+        ),
         Side.EXTRA: (
             "vanished", f"this run copied it to {name.target}, but the site does not have it any more",
             "find out who removed it from the site; accept this with a reason, or undo the step",

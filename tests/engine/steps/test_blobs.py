@@ -220,6 +220,8 @@ def test_a_pin_that_somebody_takes_away_is_found_and_the_next_run_brings_the_blo
         ours = [p for p in api.pins("recursive", run_id) if p.name.startswith(run_id)]
         api.unpin(Cid.parse(ours[0].cid))
     assert bench.verify("blobs-ipfs").differences > 0
+    waiting = [f.finding for f in bench.findings("blobs-ipfs") if f.wants_decision]
+    assert {"no pin of this run" in one.happened and "garbage collection" in one.happened for one in waiting} == {True}
     bench.run("blobs-ipfs")
     assert bench.record("blobs-ipfs").state is StepState.PROVED
 
