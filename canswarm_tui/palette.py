@@ -85,6 +85,7 @@ _SCREENS = {
     "Diagnostics": "diagnostics:DiagnosticsScreen",
     "Rollback readiness": "rollback:RollbackScreen",
     "All findings": "findings:FindingsScreen",
+    "Support bundle": "support:SupportScreen",
 }
 
 

@@ -19,7 +19,7 @@ from urllib.parse import quote, unquote, urlsplit
 from pydantic import BaseModel, SecretStr
 
 from canswarm_tui import __version__
-from canswarm_tui.engine.errors import SettingsError
+from canswarm_tui.engine.errors import EngineError, SettingsError
 from canswarm_tui.engine.health.facts import Look
 from canswarm_tui.engine.health.guided.registry import GUIDED
 from canswarm_tui.engine.health.registry import LOOKS
@@ -138,11 +138,7 @@ def _texts(settings: Settings, place: Place) -> Iterator[tuple[str, str]]:
     yield "servers.json", _json(_servers(settings))
     yield "checks.json", _json(_checks(settings))
     if place.journal.exists():
-        journal = Journal.observe(place.journal)
-        try:
-            yield "journal.json", _json(_journal(journal))
-        finally:
-            journal.close()
+        yield "journal.json", _json(_journal_or_why(place))
     for name in ("report.md", "report.json"):
         path = place.reports / name
         if path.is_file():
@@ -154,6 +150,18 @@ def _texts(settings: Settings, place: Place) -> Iterator[tuple[str, str]]:
             if skipped:
                 log.readline()  # a line cut in two could begin within a secret
             yield "log-end.txt", log.read().decode("utf-8", "backslashreplace")
+
+
+def _journal_or_why(place: Place) -> Mapping[str, object]:
+    """A damaged journal is a reason for a bundle, not against one."""
+    try:
+        journal = Journal.observe(place.journal)
+        try:
+            return _journal(journal)
+        finally:
+            journal.close()
+    except EngineError as exc:
+        return {"error": str(exc)}
 
 
 def _versions() -> Mapping[str, str]:

@@ -16,6 +16,7 @@ from canswarm_tui.engine.text import shown
 from canswarm_tui.preferences import preferences_file
 from canswarm_tui.screens.base import SwarmScreen
 from canswarm_tui.screens.deciding import copy_out
+from canswarm_tui.screens.support import SupportScreen
 
 
 class AboutScreen(SwarmScreen):
@@ -24,7 +25,9 @@ class AboutScreen(SwarmScreen):
     CSS_PATH = "about.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "copy", "Copy", id="copy-about", tooltip="to the clipboard and into a file"),
-    ]
+        Binding("b", "bundle", "Support bundle", id="support-bundle",
+                tooltip="one archive without secrets for an issue; shown first"),
+    ]  # fmt: skip
 
     def compose(self) -> ComposeResult:
         yield Static("About", id="head", markup=False)
@@ -38,6 +41,9 @@ class AboutScreen(SwarmScreen):
 
     def action_copy(self) -> None:
         copy_out(self.swarm, "about.txt", self._text())
+
+    def action_bundle(self) -> None:
+        self.app.push_screen(SupportScreen())
 
     def _text(self) -> str:
         place = self.swarm.place

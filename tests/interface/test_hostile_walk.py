@@ -39,6 +39,7 @@ from canswarm_tui.screens.reason import ReasonScreen
 from canswarm_tui.screens.report import ReportScreen
 from canswarm_tui.screens.rollback import RollbackScreen
 from canswarm_tui.screens.settings import SettingsScreen
+from canswarm_tui.screens.support import SupportScreen
 from canswarm_tui.screens.verification import VerificationScreen
 from tests.interface.fakes import HOSTILE, make_app
 
@@ -65,6 +66,7 @@ OPENERS: dict[type[Any], Callable[[SwarmApp], Any]] = {
     ReportScreen: lambda _: ReportScreen(),
     RollbackScreen: lambda _: RollbackScreen(),
     SettingsScreen: lambda _: SettingsScreen(),
+    SupportScreen: lambda _: SupportScreen(),
     VerificationScreen: lambda _: VerificationScreen(),
 }
 SHOW_IT = {BackupScreen, ConfirmScreen, ConflictScreen, EntryScreen, FindingsScreen, PhaseScreen, PreflightScreen}
