@@ -36,7 +36,7 @@ class AskKeyScreen(ModalScreen[bytes]):
 
     CSS_PATH: ClassVar[list[str | PurePath]] = ["modal.tcss", "ask_key.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "cancel", "Cancel", id="cancel-key"),
+        Binding("escape,ctrl+c", "cancel", "Cancel", id="cancel-key", priority=True),
         Binding("down", "to_list", "List", id="to-keys", show=False),
     ]
 

@@ -89,6 +89,15 @@ class BrowseScreen(SwarmScreen):
         waits = "   reading…" if self._waits else ""
         self.put("#head", f"{shown(self._list.title, 60)}{total}{begins}{number}{waits}")
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's
+        """A key for another list or page is shown where there is one."""
+        page = self._reading.page
+        if action == "turn":
+            return len(self._lists) > 1
+        if action == "previous":
+            return len(self._reading.starts) > 1
+        return action != "next" or (page is not None and page.after is not None)
+
     def on_key(self, event: events.Key) -> None:
         """At its ends the page turns."""
         table, page = self._table(), self._reading.page
@@ -116,6 +125,7 @@ class BrowseScreen(SwarmScreen):
 
                 self.app.push_screen(EntryScreen(message.key, sections))
         self.redraw()
+        self.refresh_bindings()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         self._leave_input()

@@ -19,7 +19,9 @@ class ConfirmScreen(ModalScreen[bool]):
 
     CSS_PATH = "modal.tcss"
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel", id="cancel-confirm")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,ctrl+c", "cancel", "Cancel", id="cancel-confirm", priority=True)
+    ]
 
     def __init__(self, question: str, name: str | None = None) -> None:
         super().__init__()

@@ -15,7 +15,9 @@ class PeerScreen(ModalScreen[str]):
     """Gives the path as it was typed, or nothing."""
 
     CSS_PATH = "modal.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel", id="cancel-peer")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,ctrl+c", "cancel", "Cancel", id="cancel-peer", priority=True)
+    ]
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):

@@ -15,7 +15,7 @@ class QuitScreen(ModalScreen[bool]):
     """True: stop at a safe point, then leave."""
 
     CSS_PATH = "modal.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "stay", "Stay", id="stay")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,ctrl+c", "stay", "Stay", id="stay", priority=True)]
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):

@@ -17,7 +17,9 @@ class RateScreen(ModalScreen[tuple[float | None]]):
     """Gives records a second, or None for no limit, in a tuple of one; nothing at all when it is left."""
 
     CSS_PATH = "modal.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel", id="cancel-rate")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,ctrl+c", "cancel", "Cancel", id="cancel-rate", priority=True)
+    ]
 
     def __init__(self, now: float | None) -> None:
         super().__init__()

@@ -17,7 +17,9 @@ class ReasonScreen(ModalScreen[str]):
     """Gives the reason, or nothing."""
 
     CSS_PATH = "modal.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel", id="cancel-reason")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,ctrl+c", "cancel", "Cancel", id="cancel-reason", priority=True)
+    ]
 
     def __init__(self, subject: str, act: str = "Accept {} as it is.") -> None:
         """`act` is what will be done, with `{}` for the subject."""

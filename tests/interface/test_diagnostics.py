@@ -125,6 +125,21 @@ async def test_a_list_of_a_million_opens_at_once_and_only_a_page_is_held(
         await pilot.press("t")
         await until(pilot, lambda: table.row_count == 3)
         assert "others" in text_of(app, "#head")
+        assert "other-list" in offered(app)
+        assert not {"next-entries", "entries-before"} & offered(app)
+
+
+async def test_a_key_for_another_list_is_shown_only_where_there_is_one(
+    tmp_path: Path, use: Callable[..., None]
+) -> None:
+    app, _ = make_app(tmp_path)
+    use(looks(), Numbers(500))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("d", "enter")
+        await until(pilot, lambda: isinstance(app.screen, BrowseScreen) and "next-entries" in offered(app))
+        assert not {"other-list", "entries-before"} & offered(app)
+        await pilot.press("n")
+        await until(pilot, lambda: "entries-before" in offered(app))
 
 
 async def test_an_entry_opens_whole_is_copied_and_an_error_says_what_to_do(
