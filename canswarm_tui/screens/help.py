@@ -68,6 +68,10 @@ def _keys_of(screen: Screen[object]) -> dict[str, str]:
         if binding.id and does and active.enabled:
             told.setdefault(does, []).append(_OWN_NAMES.get(binding.key, binding.key.upper() if len(binding.key) > 1
                                                             and binding.key[0] == "f" else binding.key))  # fmt: skip
+    for own in screen.app.BINDINGS:
+        # Textual's own Ctrl+C of a screen, which copies, lies over ours and lets it pass where nothing is selected.
+        if isinstance(own, Binding) and own.tooltip and own.tooltip not in told:
+            told[own.tooltip] = [own.key]
     return {" ".join(keys): does for does, keys in told.items()}
 
 

@@ -65,7 +65,7 @@ def nats(site: SiteSettings, *words: str) -> str:
 
 
 def ipfs(settings: IpfsSettings, *words: str) -> str:
-    """Kubo's own command, asking the daemon's API and never the network."""
+    """Kubo's own command, asking the daemon's API and never the network; it takes a token only as an argument."""
     head = f"SSL_CERT_FILE={quote(str(settings.ca))} " if settings.ca else ""
     token = reveal(settings.token)
     kind = "" if token is None or token.startswith(("bearer:", "basic:")) else "bearer:"
@@ -74,9 +74,10 @@ def ipfs(settings: IpfsSettings, *words: str) -> str:
 
 
 def opa(settings: OpaSettings, path: str, *words: str) -> str:
-    """OPA has no client of its own: curl."""
-    login = '-H "Authorization: Bearer $CANSWARM_OPA__TOKEN" ' if settings.token else ""
-    return f"curl -sS {login}{join([*_curl_ca(settings.ca), *words, without_secrets(settings.url) + path])}"
+    """OPA has no client of its own: curl, which reads the token from its input, where no list of processes shows it."""
+    token = """printf 'header = "Authorization: Bearer %s"' "$CANSWARM_OPA__TOKEN" | """ if settings.token else ""
+    login = "-K - " if settings.token else ""
+    return f"{token}curl -sS {login}{join([*_curl_ca(settings.ca), *words, without_secrets(settings.url) + path])}"
 
 
 def s3_knock(s3: S3Settings, path: str) -> str:
@@ -85,10 +86,10 @@ def s3_knock(s3: S3Settings, path: str) -> str:
 
 
 def s3_admin(s3: S3Settings, path: str) -> str:
-    """A request that curl (7.75 and newer) signs with the key."""
-    login = '--user "$CANSWARM_S3__ACCESS_KEY:$CANSWARM_S3__SECRET_KEY"'
+    """A request that curl (7.75 and newer) signs with the key, which it reads from its input."""
+    login = """printf 'user = "%s:%s"' "$CANSWARM_S3__ACCESS_KEY" "$CANSWARM_S3__SECRET_KEY" | curl -sS -K -"""
     signed = ["--aws-sigv4", f"aws:amz:{s3.region}:s3", "-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD"]
-    return f"curl -sS {login} {join([*_curl_ca(s3.ca), *signed, without_secrets(s3.endpoint) + path])}"
+    return f"{login} {join([*_curl_ca(s3.ca), *signed, without_secrets(s3.endpoint) + path])}"
 
 
 def rclone(s3: S3Settings, *words: str) -> str:
