@@ -16,7 +16,7 @@ import tomli_w
 from canswarm_tui.commands.face import Face, common
 from canswarm_tui.engine.errors import ExitCode, SettingsError
 from canswarm_tui.engine.probe import Probe, probe
-from canswarm_tui.engine.settings import resolve_secret
+from canswarm_tui.engine.settings import Settings, resolve_secret
 from canswarm_tui.engine.settings_file import (
     default_file,
     env_name,
@@ -28,6 +28,7 @@ from canswarm_tui.engine.settings_file import (
     settings_of,
 )
 from canswarm_tui.engine.text import shown
+from canswarm_tui.engine.tls_files import require_files
 
 ASKED = (
     "site.root", "site.redis_url", "site.redis_password", "site.nats_url", "etcd.endpoints", "etcd.user",
@@ -64,6 +65,7 @@ def init(face: Face, out: str | None, yes: bool, secrets: tuple[str, ...]) -> in
     values = write_settings(path, values)
     site = settings.site.root
     complaints = {} if site is None else {"site": what_is_no_site(site)}
+    complaints |= {"files": _unfit_file(face, settings)}
     complaints |= {one.name: _tell(face, one) for one in (probe(name, settings) for name in _TESTED)}
     if complaints.get("site"):
         face.write(f"✗ site: {shown(str(complaints['site']))}. Name the folder of a v1 site")
@@ -73,6 +75,16 @@ def init(face: Face, out: str | None, yes: bool, secrets: tuple[str, ...]) -> in
             face.tell(f"{env_name(key)} is set and says something else; it comes before this file's {key}")
     code = ExitCode.UNREACHABLE if any(complaints.values()) else ExitCode.DONE
     return face.answer(code, {"file": str(path), "connections": complaints})
+
+
+def _unfit_file(face: Face, settings: Settings) -> str | None:
+    """Tell the first file that is named and can't be used."""
+    try:
+        require_files(settings)
+    except SettingsError as exc:
+        face.write(f"✗ files: {exc}")
+        return str(exc)
+    return None
 
 
 def what_is_no_site(root: Path) -> str | None:

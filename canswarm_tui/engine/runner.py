@@ -24,6 +24,7 @@ from canswarm_tui.engine.report import write_report
 from canswarm_tui.engine.settings import Settings
 from canswarm_tui.engine.step import Finding, Keep, Level, Outcome, Rechecker, Resolver, Step, Verb, Verdict
 from canswarm_tui.engine.stop import StopSignal
+from canswarm_tui.engine.tls_files import require_files
 
 log = logging.getLogger(__name__)
 
@@ -231,6 +232,7 @@ class Runner:
     @contextmanager
     def _session(self, steps: Sequence[StepInfo]) -> Iterator[Journal]:
         """Locks of the site and the steps' targets, journal, and a watch on requests of other processes."""
+        require_files(self.settings)
         self.place.make()
         state = self.settings.site.require_root() / ".state"
         locks = target_locks(self.settings)
