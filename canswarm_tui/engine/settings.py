@@ -41,13 +41,24 @@ def resolve_secret(value: object) -> object:
     if how == "env":
         if where not in os.environ:
             raise ValueError(f"the environment has no {where}, which env:{where} names")
-        return os.environ[where]
+        return _not_empty(os.environ[where], f"the variable that env:{where} names")
     if how == "file":
-        try:
-            return Path(where).expanduser().read_text().strip()
-        except (OSError, UnicodeDecodeError) as exc:
-            raise ValueError(f"the file that file:{where} names can't be read: {exc.__class__.__name__}") from exc
+        return _not_empty(_secret_in(where), f"the file that file:{where} names")
     return value
+
+
+def _secret_in(file: str) -> str:
+    try:
+        return Path(file).expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as exc:
+        why = exc.strerror or str(exc) if isinstance(exc, OSError) else "it is no text in UTF-8"
+        raise ValueError(f"the file that file:{file} names can't be read: {why}") from exc
+
+
+def _not_empty(secret: str, named: str) -> str:
+    if not secret:
+        raise ValueError(f"{named} is empty")
+    return secret
 
 
 def _location(value: object) -> object:

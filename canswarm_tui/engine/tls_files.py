@@ -43,13 +43,16 @@ def _require(name: str, path: Path, look: Callable[[Path], None], remedy: str) -
     try:
         look(path)
     except (OSError, ValueError) as exc:
-        why = exc.strerror if isinstance(exc, OSError) and not isinstance(exc, ssl.SSLError) else _reason(exc)
+        why = exc.strerror if isinstance(exc, OSError) and not isinstance(exc, ssl.SSLError) else _unfit(exc)
         raise SettingsError(f"{name} = {shown(str(path))}", f"the file can't be used: {why}", remedy) from exc
 
 
-def _reason(exc: Exception) -> str:
-    reason = getattr(exc, "reason", None)
-    return f"it does not hold what is wanted ({str(reason).lower().replace('_', ' ')})" if reason else str(exc)
+def _unfit(exc: Exception) -> str:
+    """In words; OpenSSL does not always give a reason for what it can't read."""
+    if not isinstance(exc, ssl.SSLError):
+        return str(exc)
+    reason = f" ({exc.reason.lower().replace('_', ' ')})" if exc.reason else ""
+    return f"it does not hold what is wanted{reason}"
 
 
 def _readable(path: Path) -> None:

@@ -70,6 +70,19 @@ def test_a_secret_may_be_in_a_file_or_the_environment_but_never_a_flag(
         load_settings(flags={"s3.secret_key": "s3cret"})
 
 
+@pytest.mark.parametrize(
+    ("content", "told"), [(None, "No such file"), (b" \n", "is empty"), (b"\xff\x00", "no text in UTF-8")]
+)
+def test_a_file_that_holds_no_secret_is_named_with_what_is_wrong(
+    tmp_path: Path, content: bytes | None, told: str
+) -> None:
+    if content is not None:
+        (tmp_path / "token").write_bytes(content)
+    write('[opa]\ntoken = "file:token"\n')
+    with pytest.raises(SettingsError, match=rf"opa\.token.*file:token.*{told}"):
+        load_settings()
+
+
 def test_a_wrong_value_is_explained_without_showing_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CANSWARM_S3__SECRET_KEY", "env:NOT_THERE_AT_ALL")
     with pytest.raises(SettingsError, match=r"s3\.secret_key.*NOT_THERE_AT_ALL.*CANSWARM_S3__SECRET_KEY"):

@@ -56,6 +56,7 @@ def test_a_file_that_is_away_or_something_else_is_named_with_its_setting(
     assert name.replace("_", ".", 1) in told
     assert str(path) in told
     assert "name the" in told
+    assert ".c:" not in told
 
 
 def test_sound_files_pass_and_a_folder_does_not(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from canswarm_tui.engine.records import Record, Removal, Sink, Wanted
 from canswarm_tui.engine.step import Finding, Kind, Level, Outcome
 from canswarm_tui.engine.steps.keyed import SetDigest
 from canswarm_tui.engine.transfer import CopyPlan, copy
-from canswarm_tui.engine.v2.policy.opa_cli import Complaint, OpaCli, RegoTests, find_opa, require_opa
+from canswarm_tui.engine.v2.policy.opa_cli import Complaint, OpaCli, RegoTests, find_opa, require_opa, unsound
 from canswarm_tui.engine.v2.policy.source import PolicySource, load_source
 
 NOT_TESTED = "not tested here, as there is no opa program: our own Rego, tested when this version was released"
@@ -52,8 +52,7 @@ def examined(ctx: StepContext, source: PolicySource) -> str:
         ctx.say(NOT_TESTED)
         return NOT_TESTED
     complaints, tests = opa.examine(source)
-    failed = [one for one in complaints if one.command != "fmt"]
-    if failed:
+    if failed := unsound(complaints):
         raise Blocked("the Rego", f"opa {failed[0].command} says: {failed[0].text}", "mend it and run the step again")
     ctx.found(*(_unformatted(one) for one in complaints))
     return _tested(tests, opa.version(), formatted=not complaints)

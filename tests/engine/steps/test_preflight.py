@@ -16,12 +16,14 @@ from canswarm_tui.engine.settings import (
     EtcdSettings,
     IpfsSettings,
     OpaSettings,
+    PolicySettings,
     S3Settings,
     Settings,
     SiteSettings,
 )
 from canswarm_tui.engine.step import Level
 from canswarm_tui.sandbox import process
+from canswarm_tui.sandbox.binaries import ensure
 from canswarm_tui.sandbox.servers import Server
 from tests.end_to_end.places import load_redis
 from tests.engine.steps.running import Bench
@@ -143,6 +145,16 @@ def test_a_folder_or_program_of_the_settings_that_is_none_blocks_before_anything
         bench.run("preflight")
     (found,) = [f.finding for f in bench.findings("preflight") if f.finding.level is Level.BLOCKER]
     assert (found.code, found.details.get("blocks", "")) == (code, blocks)
+
+
+def test_rego_of_ones_own_that_opa_refuses_blocks_before_anything_is_done(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "own.rego").write_text("package swarm.envelope\n\n%% no rego\n")
+    own = PolicySettings(rego_dir=tmp_path, opa_binary=ensure("opa"))
+    bench = Bench(settings.model_copy(update={"policy": own}))
+    with pytest.raises(Blocked, match=r"own\.rego:3"):
+        bench.run("preflight")
+    (found,) = [f.finding for f in bench.findings("preflight") if f.finding.level is Level.BLOCKER]
+    assert (found.code, found.details["blocks"]) == ("policy.unsound", "policy-opa,policy-wasm")
 
 
 def test_an_unreachable_target_blocks_its_own_steps_only(settings: Settings) -> None:

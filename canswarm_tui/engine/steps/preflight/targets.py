@@ -18,7 +18,7 @@ from canswarm_tui.engine.v2.decisions import decision_sink
 from canswarm_tui.engine.v2.etcd_client import EtcdClient
 from canswarm_tui.engine.v2.etcd_facts import may_write, read_facts
 from canswarm_tui.engine.v2.kubo import KuboApi
-from canswarm_tui.engine.v2.policy.opa_cli import require_opa
+from canswarm_tui.engine.v2.policy.opa_cli import require_opa, unsound
 from canswarm_tui.engine.v2.policy.source import load_source
 from canswarm_tui.engine.v2.s3_client import S3Client
 from canswarm_tui.engine.v2.s3_facts import bucket_facts, server_facts
@@ -144,10 +144,16 @@ def opa(survey: Survey) -> Iterator[Finding]:
 def policy(survey: Survey) -> Iterator[Finding]:
     """The operator's own Rego and opa program, where the settings name them: there, and what they should be."""
     settings = survey.ctx.settings.policy
-    load_source(settings)
-    if settings.rego_dir is not None or settings.opa_binary is not None:
-        survey.figures["opa program"] = require_opa(settings).version()
-    yield from ()
+    source = load_source(settings)
+    if settings.rego_dir is None and settings.opa_binary is None:
+        return
+    program = require_opa(settings)
+    survey.figures["opa program"] = program.version()
+    for wrong in () if source.shipped else unsound(program.examine(source)[0]):
+        yield blocker(
+            "policy.unsound", f"policy.rego_dir {source.folder}", f"opa {wrong.command} says: {wrong.text}",
+            "mend the Rego", "policy-opa,policy-wasm",
+        )  # fmt: skip
 
 
 def _clock(endpoint: str, subject: str) -> Iterator[Finding]:

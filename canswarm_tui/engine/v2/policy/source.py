@@ -114,6 +114,8 @@ def _shipped(name: str) -> bytes:
 
 def _own(folder: Path) -> tuple[tuple[str, bytes], ...]:
     try:
+        if not folder.is_dir():
+            raise SettingsError("policy.rego_dir", f"there is no folder {folder}", "name the folder of your Rego")
         paths = sorted(path for path in folder.rglob("*.rego") if path.is_file())
         if not paths:
             raise SettingsError("policy.rego_dir", f"{folder} holds no .rego file", "name the folder of your Rego")

@@ -66,6 +66,8 @@ def test_an_operators_folder_is_read_with_its_subfolders_and_its_tests_apart(tmp
 def test_a_folder_without_rego_or_without_our_package_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"no \.rego file"):
         load_source(PolicySettings(rego_dir=tmp_path))
+    with pytest.raises(SettingsError, match="there is no folder"):
+        load_source(PolicySettings(rego_dir=tmp_path / "away"))
     (tmp_path / "x.rego").write_text("package other\n")
     with pytest.raises(SettingsError, match=r"swarm\.envelope"):
         load_source(PolicySettings(rego_dir=tmp_path))
