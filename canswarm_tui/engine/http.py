@@ -133,7 +133,7 @@ def status_error(subject: str, response: httpx.Response) -> EngineError:
     status = response.status_code
     happened = f"HTTP {status} {response.reason_phrase}".rstrip() + excerpt(response)
     if status in (401, 403):
-        return Refused(subject, happened, "check user, password or token in the settings, and what it is allowed to do")
+        return Refused(subject, happened, "check opa.token or ipfs.token, and what the server lets it do")
     if status == 507:
         return NoSpace(subject, happened, "free space on the server")
     if status in OVERLOADED:

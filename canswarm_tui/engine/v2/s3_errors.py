@@ -11,7 +11,7 @@ from minio import error as minio_error
 from canswarm_tui.engine.errors import EngineError, NoSpace, Refused, Unreachable, Unready, WrongAnswer
 
 _REFUSED = {
-    "AccessDenied": "give this key the rights to list, read, write and delete in the bucket",
+    "AccessDenied": "check s3.access_key and s3.secret_key; it needs the rights to list, read, write and delete",
     "InvalidAccessKeyId": "check s3.access_key",
     "SignatureDoesNotMatch": "check s3.secret_key",
     "RequestTimeTooSkewed": "set this machine's clock and the server's right: they differ too much",

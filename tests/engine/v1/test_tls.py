@@ -37,6 +37,7 @@ def terminator(port: int, cert: Path, key: Path, *, mutual: bool = False) -> Ite
     """TLS in front of a real server, as stunnel puts it there: Redis of the wheel is built without TLS."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
+    context.set_alpn_protocols(["http/1.1"])
     if mutual:
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(cert)
@@ -62,6 +63,8 @@ def terminator(port: int, cert: Path, key: Path, *, mutual: bool = False) -> Ite
             except OSError:
                 continue
             inside = socket.create_connection(("127.0.0.1", port))
+            for one in (outside, inside):
+                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             for ends in ((outside, inside), (inside, outside)):
                 threading.Thread(target=pump, args=ends, daemon=True).start()
 
