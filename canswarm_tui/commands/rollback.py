@@ -11,7 +11,7 @@ import click
 from canswarm_tui.commands.face import Face, common, stop_on_signals
 from canswarm_tui.commands.narrator import Narrator
 from canswarm_tui.engine.errors import Blocked, ExitCode, SettingsError
-from canswarm_tui.engine.readiness import readiness
+from canswarm_tui.engine.readiness import Planned, readiness
 from canswarm_tui.engine.rollback import Rollback, described, told, with_redis
 from canswarm_tui.engine.stop import StopSignal
 from canswarm_tui.engine.text import duration_text, shown
@@ -55,8 +55,7 @@ def _tell_plan(face: Face) -> int:
     face.write(f"restore proved: {ready.proved_at or 'not yet'}")
     for step in ready.plan:
         count = "" if step.count is None else f", {step.count:,} records"
-        time = "unknown" if step.seconds is None else f"about {duration_text(step.seconds)}, as the last {step.basis}"
-        face.write(f"{step.what}{count}: {time}")
+        face.write(f"{step.what}{count}: {_time(step)}")
     facts = {
         "backup": None if ready.newest is None else str(ready.newest),
         "proved_at": None if ready.proved_at is None else ready.proved_at.isoformat(),
@@ -65,6 +64,13 @@ def _tell_plan(face: Face) -> int:
         "steps_of_unknown_time": ready.unknown,
     }
     return face.answer(ExitCode.DONE, facts)
+
+
+def _time(step: Planned) -> str:
+    if step.seconds is None:
+        return "unknown"
+    took = "under a second" if step.seconds < 1 else f"about {duration_text(step.seconds)}"
+    return f"{took}, as the last {step.basis}"
 
 
 def _require_name(face: Face, *, yes: bool) -> None:

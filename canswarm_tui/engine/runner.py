@@ -109,7 +109,10 @@ class Runner:
             return self._result(journal)
 
     def undo(self, name: str) -> RunResult:
-        """Remove what this run created in one step; later steps that stand on it must be undone before."""
+        """Remove what this run created in one step; later steps that stand on it must be undone before.
+
+        Where nothing was done, or all of it is undone already, that is said and the step's state stays.
+        """
         (info,) = in_order([name])
         with self._session([info]) as journal:
             records = journal.records()
@@ -118,7 +121,11 @@ class Runner:
                     raise Blocked(
                         name, f"{later.title} stands on it", f"undo that first: `canswarm-tui undo {later.name}`"
                     )
-            self._undo_step(journal, info)
+            record = records.get(name, StepRecord(name))
+            if has_run(record):
+                self._undo_step(journal, info)
+            else:
+                self.emit(Said(name, f"nothing to undo: {info.title} is {record.state.value}"))
             return self._result(journal)
 
     @contextmanager

@@ -67,13 +67,17 @@ def plan_text(ready: Readiness, theme: str) -> Text:
 
 
 def _time(step: Planned) -> str:
-    return UNKNOWN if step.seconds is None else f"≈ {duration_text(step.seconds)}"
+    return UNKNOWN if step.seconds is None else _about(step.seconds)
 
 
 def _total(ready: Readiness) -> str:
     if ready.unknown == len(ready.plan):
         return UNKNOWN
-    return f"{'>' if ready.unknown else '≈'} {duration_text(ready.known_s)}"
+    return f"> {duration_text(ready.known_s)}" if ready.unknown else _about(ready.known_s)
+
+
+def _about(seconds: float) -> str:
+    return "< 1 s" if seconds < 1 else f"≈ {duration_text(seconds)}"
 
 
 def age_text(age: timedelta) -> str:

@@ -210,6 +210,9 @@ def test_the_plan_tells_times_of_what_was_measured_in_this_run_and_unknown_for_t
     answer(place, "rollback", "--yes")
     facts = answer(place, "rollback", "--plan")
     assert {one["basis"] for one in facts["plan"]} == {"rollback"}
+    told = place.program("rollback", "--plan").stdout
+    assert ": under a second, as the last rollback" in told
+    assert "0.0 s" not in told
 
 
 def test_what_somebody_else_put_into_the_targets_stays_and_what_was_changed_is_told(place: Place) -> None:

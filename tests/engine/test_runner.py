@@ -237,6 +237,20 @@ def test_a_run_that_is_killed_after_its_first_intent_leaves_no_final_proof(bench
     assert bench.record("verification").state is StepState.NOT_STARTED
 
 
+def test_an_undo_of_what_was_never_done_or_is_undone_already_says_so_and_calls_nothing_undone(bench: Bench) -> None:
+    bench.runner().undo("decisions")
+    assert [e.text for e in bench.events if isinstance(e, Said)] == [
+        "nothing to undo: Decisions: Redis → etcd is not started"
+    ]
+    assert not any(isinstance(event, StepEnded) for event in bench.events)
+    assert bench.record("decisions").state is StepState.NOT_STARTED
+    bench.runner().run()
+    bench.runner().undo("decisions")
+    bench.events.clear()
+    bench.runner().undo("decisions")
+    assert [e.text for e in bench.events if isinstance(e, Said)] == ["nothing to undo: Decisions: Redis → etcd is undone"]
+
+
 def test_a_verify_of_nothing_is_refused_and_proves_nothing(bench: Bench) -> None:
     with pytest.raises(Blocked, match="nothing has run yet"):
         bench.runner().verify()
