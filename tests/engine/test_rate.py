@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from canswarm_tui.engine.file_meter import FileMeter
 from canswarm_tui.engine.rate import RateLimit, limit_text, read_limit
 from canswarm_tui.engine.stop import StopSignal
 
@@ -73,3 +74,11 @@ def test_off_is_no_limit() -> None:
 def test_what_is_no_rate_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="records a second"):
         read_limit(text)
+
+
+def test_the_time_left_of_a_file_is_told_by_its_bytes_and_is_unknown_until_something_was_read() -> None:
+    times = iter([0.0, 0.0, 0.1, 0.1, 2.0, 2.0])
+    meter = FileMeter("reading", 1000, lambda: next(times))
+    assert meter.at(1, 10).eta_s is None
+    at = meter.at(40, 250)
+    assert (at.total, at.done_bytes, at.total_bytes, at.rate, at.eta_s) == (None, 250, 1000, 20.0, 6.0)

@@ -248,7 +248,8 @@ def test_an_undo_of_what_was_never_done_or_is_undone_already_says_so_and_calls_n
     bench.runner().undo("decisions")
     bench.events.clear()
     bench.runner().undo("decisions")
-    assert [e.text for e in bench.events if isinstance(e, Said)] == ["nothing to undo: Decisions: Redis → etcd is undone"]
+    (said,) = [event.text for event in bench.events if isinstance(event, Said)]
+    assert said == "nothing to undo: Decisions: Redis → etcd is undone"
 
 
 def test_a_verify_of_nothing_is_refused_and_proves_nothing(bench: Bench) -> None:

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from canswarm_tui.engine.context import StepContext
+from canswarm_tui.engine.file_meter import FileMeter
 from canswarm_tui.engine.spool import Spool
-from canswarm_tui.engine.step import Progress
 from canswarm_tui.engine.v1 import site
 from canswarm_tui.engine.v1.audit_line import AuditLine, LineForm
 from canswarm_tui.engine.v1.audit_log import read_log
@@ -101,13 +101,13 @@ def _make(ctx: StepContext, path: Path, stand: list[object]) -> AuditPass:
     found = AuditPass(stand)
     kinds: Counter[str] = Counter()
     decided: set[bytes] = set()
-    size = path.stat().st_size
+    meter = FileMeter("checking signatures", path.stat().st_size)
     with History(ctx.scratch) as history, Spool(ctx.scratch) as needs:
         for line in read_log(path, ctx.settings.site.cas_folder, policy.current_hashes):
             found.lines += 1
             if found.lines % 256 == 0:
                 ctx.stop.check()
-                ctx.progress(Progress("checking signatures", found.lines, None, line.offset, size))
+                ctx.progress(meter.at(found.lines, line.offset))
             history.add(line)
             if line.carried is not None:
                 kinds[line.carried.facts.kind or "without a kind"] += 1

@@ -13,7 +13,8 @@ from typing import BinaryIO, TextIO
 
 from canswarm_tui.engine.context import StepContext
 from canswarm_tui.engine.errors import NoSpace, SiteUnreadable
-from canswarm_tui.engine.step import Comparison, Finding, Kind, Level, Outcome, Progress, Verdict
+from canswarm_tui.engine.file_meter import FileMeter
+from canswarm_tui.engine.step import Comparison, Finding, Kind, Level, Outcome, Verdict
 from canswarm_tui.engine.steps.audit_pass import audit_pass
 from canswarm_tui.engine.v1 import site
 from canswarm_tui.engine.v1.plan_db import PlanDb
@@ -142,12 +143,12 @@ def _export_log(ctx: StepContext, folder: Path, files: dict[str, str]) -> tuple[
     partial = target.with_suffix(".partial")
     partial.touch(mode=0o600)
     with _opened(path) as source, partial.open("wb") as copy:
-        done = 0
+        done, meter = 0, FileMeter("copying the audit log", size)
         while done < size and (chunk := source.read(min(_CHUNK, size - done))):
             ctx.stop.check()
             sha.update(chunk)
             done += copy.write(chunk)
-            ctx.progress(Progress("copying the audit log", 0, None, done, size))
+            ctx.progress(meter.at(0, done))
         copy.flush()
         os.fsync(copy.fileno())
     partial.replace(target)

@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from itertools import tee
 from pathlib import Path
 from typing import BinaryIO, Final, Self
 
 from canswarm_tui.engine.context import StepContext
 from canswarm_tui.engine.errors import SiteUnreadable
+from canswarm_tui.engine.file_meter import FileMeter
 from canswarm_tui.engine.sqlite import sqlite_errors
-from canswarm_tui.engine.step import Progress
 from canswarm_tui.engine.steps.policy_input import decision_input, first_reason, from_mask, to_mask
 from canswarm_tui.engine.steps.policy_parity import Question
 from canswarm_tui.engine.text import shown
@@ -259,17 +260,18 @@ def _build(ctx: StepContext, log: Path, cas: Path, policy: Policy, path: Path, s
     size = log.stat().st_size
     work = partial(rows_of_range, log, cas, policy.name)
     processes = 1 if size <= _SMALL_LOG_BYTES else default_processes()
-    lines = 0
+    lines, meter = 0, FileMeter("reading the audit log", size)
     with sqlite_errors(str(path)), closing(sqlite3.connect(path, isolation_level=None)) as db:
         for pragma in ("journal_mode=OFF", "synchronous=OFF"):
             db.execute(f"PRAGMA {pragma}").fetchall()
         db.executescript(_SCHEMA)
-        with closing(ordered_map(work, cut(log), processes)) as parts:
-            for rows, carried in parts:
+        ranges, tasks = tee(cut(log))
+        with closing(ordered_map(work, tasks, processes)) as parts:
+            for (rows, carried), part in zip(parts, ranges, strict=True):
                 ctx.stop.check()
                 _insert(db, rows)
                 lines += carried
-                ctx.progress(Progress("reading the audit log", lines, None, total_bytes=size))
+                ctx.progress(meter.at(lines, part.end))
         db.executescript(_INDEXES)
         db.executemany("INSERT INTO about VALUES (?, ?)", [("stand", stand), ("lines", str(lines))])
 

@@ -9,6 +9,7 @@ import pytest
 
 from canswarm_tui.engine.context import StepContext
 from canswarm_tui.engine.errors import SiteUnreadable
+from canswarm_tui.engine.events import Event, StepProgressed
 from canswarm_tui.engine.settings import PolicySettings, Settings, SiteSettings
 from canswarm_tui.engine.steps.policy_envelopes import FILE, open_envelopes, rows_of_range
 from canswarm_tui.engine.v1.audit_log import cut, read_log
@@ -27,6 +28,15 @@ def ctx(v1_site: Path, tmp_path: Path) -> Iterator[StepContext]:
 @pytest.fixture
 def log(v1_site: Path) -> Path:
     return v1_site / "logs" / "swarm.jsonl"
+
+
+def test_reading_the_log_tells_how_many_of_its_bytes_are_read(v1_site: Path, tmp_path: Path, log: Path) -> None:
+    events: list[Event] = []
+    ctx = make_context(tmp_path / "run", Settings(site=SiteSettings(root=v1_site)), step="policy-opa", events=events)
+    open_envelopes(ctx).close()
+    ctx.journal.close()
+    (told,) = [event.progress for event in events if isinstance(event, StepProgressed)]
+    assert told.done_bytes == told.total_bytes == log.stat().st_size
 
 
 def test_every_envelope_of_the_log_is_there_with_v1s_own_answer(ctx: StepContext, v1_site: Path, log: Path) -> None:
