@@ -170,6 +170,8 @@ class Runner:
             blockers = self._end_run(ctx, outcome)
         _refuse(info, blockers)
         if not outcome.skipped:
+            # A run is over when it has been verified: until then what ends it leaves it stopped.
+            journal.step(info.name).set_state(StepState.RUNNING)
             self._verify_step(journal, info, fresh_verdicts=True)
 
     def _undo_step(self, journal: Journal, info: StepInfo) -> Outcome:

@@ -54,6 +54,7 @@ class Fake:
     verdict: Verdict = field(default_factory=lambda: Verdict((Comparison("keys", "by content", 3, 3),), 0))
     outcome: Outcome = field(default_factory=lambda: Outcome(created=3))
     running: Callable[[StepContext], None] = lambda _ctx: None
+    verifying: Callable[[StepContext], None] = lambda _ctx: None
     planned: tuple[str, ...] = ("3 keys",)
 
     def plan(self, ctx: StepContext) -> tuple[str, ...]:
@@ -68,6 +69,7 @@ class Fake:
         return self.outcome
 
     def verify(self, ctx: StepContext) -> Verdict:
+        self.verifying(ctx)
         ctx.found(*self.verified)
         return self.verdict
 
@@ -235,6 +237,33 @@ def test_a_run_that_is_killed_after_its_first_intent_leaves_no_final_proof(bench
     with pytest.raises(Killed):
         bench.runner().run(["decisions"])
     assert bench.record("verification").state is StepState.NOT_STARTED
+
+
+@pytest.mark.parametrize("error", [Stopped("step", "a signal", "go on"), Unreachable("etcd", "it is away", "mend it")])
+def test_a_run_that_ends_in_its_verification_is_stopped_and_what_needs_it_waits(
+    bench: Bench, error: EngineError
+) -> None:
+    bench.runner().run(["preflight"])
+    bench.fakes["backup"] = Fake(verifying=fail(error))
+    with pytest.raises(type(error)):
+        bench.runner().run(["backup"])
+    assert bench.record("backup").state is StepState.STOPPED
+    with pytest.raises(Blocked, match="canswarm-tui run backup"):
+        bench.runner().run(["decisions"])
+    bench.fakes["backup"] = Fake()
+    bench.runner().run(["backup"])
+    assert bench.record("backup").state is StepState.PROVED
+    bench.fakes["backup"] = Fake(verifying=fail(error))
+    with pytest.raises(type(error)):
+        bench.runner().verify(["backup"])
+    assert bench.record("backup").state is StepState.PROVED  # nothing has moved, and its last verdict stands
+
+
+def test_while_a_run_is_verified_its_step_is_running(bench: Bench) -> None:
+    seen: list[StepState] = []
+    bench.fakes["preflight"] = Fake(verifying=lambda ctx: seen.append(ctx.journal.record().state))
+    bench.runner().run(["preflight"])
+    assert seen == [StepState.RUNNING]
 
 
 def test_an_undo_of_what_was_never_done_or_is_undone_already_says_so_and_calls_nothing_undone(bench: Bench) -> None:
