@@ -37,6 +37,7 @@ class ConfirmScreen(ModalScreen[bool]):
             with Horizontal():
                 yield Button("Cancel", id="cancel")
                 yield Button("Do it", id="agree", variant="error", disabled=self._site is not None)
+            yield Static("Tab to the other button, Enter presses, Esc goes back", id="hint", markup=False)
 
     def on_mount(self) -> None:
         self.query_one("#cancel", Button).focus()

@@ -26,6 +26,7 @@ class QuitScreen(ModalScreen[bool]):
             with Horizontal():
                 yield Button("Stay", id="stay")
                 yield Button("Stop, then leave", id="leave", variant="warning")
+            yield Static("Tab to the other button, Enter presses, Esc goes back", id="hint", markup=False)
 
     def on_mount(self) -> None:
         self.query_one("#stay", Button).focus()
