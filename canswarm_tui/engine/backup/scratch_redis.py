@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from canswarm_tui.engine.backup.disk import Stop, never_stop
 from canswarm_tui.engine.backup.redis_dump import BATCH, batches, live_keys, saved_keys
 from canswarm_tui.engine.backup.redis_restore import difference, side_by_side
-from canswarm_tui.engine.errors import Refused, WrongAnswer
+from canswarm_tui.engine.backup.redis_values import RedisKey
+from canswarm_tui.engine.errors import Refused, SiteUnreadable, WrongAnswer
 from canswarm_tui.engine.settings import SiteSettings
 from canswarm_tui.engine.v1.redis_client import connect_redis, redis_address, redis_errors
 
@@ -55,6 +56,12 @@ def clean_up_after_a_crash(site: SiteSettings, number: str, folder: Path, stop: 
         client.close()
 
 
+def _readable_keys(folder: Path) -> Iterator[RedisKey]:
+    """Up to a damage of the backup: a trial has restored no key behind it."""
+    with suppress(SiteUnreadable):
+        yield from saved_keys(folder)
+
+
 def _with_number(site: SiteSettings, number: str) -> SiteSettings:
     parts = urlsplit(site.redis_url)
     return site.model_copy(update={"redis_url": urlunsplit((*parts[:2], f"/{number}", *parts[3:]))})
@@ -83,7 +90,7 @@ def _clean(site: SiteSettings, folder: Path) -> None:
     client = connect_redis(site)
     try:
         with redis_errors(redis_address(site)):
-            for batch in batches(saved_keys(folder), BATCH):
+            for batch in batches(_readable_keys(folder), BATCH):
                 client.delete(*(key.key for key in batch))
     finally:
         client.close()

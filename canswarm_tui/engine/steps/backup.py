@@ -19,7 +19,7 @@ from canswarm_tui.engine.backup.places import Places, walk
 from canswarm_tui.engine.backup.restore import restore
 from canswarm_tui.engine.backup.retention import remove_backup
 from canswarm_tui.engine.backup.scratch_redis import clean_up_after_a_crash, number_of, scratch_database
-from canswarm_tui.engine.backup.verify import verify_backup
+from canswarm_tui.engine.backup.verify import Fault, verify_backup
 from canswarm_tui.engine.context import StepContext
 from canswarm_tui.engine.durations import COMPARE, MAKE, READ_BACK, RESTORE, remember, took_since
 from canswarm_tui.engine.errors import SiteUnreadable
@@ -30,6 +30,8 @@ from canswarm_tui.engine.steps.keyed import Findings
 from canswarm_tui.engine.text import bytes_text, shown
 from canswarm_tui.engine.v1 import decisions
 from canswarm_tui.engine.v1.redis_client import connect_redis, redis_address
+
+MEND = "keep it, and run the step again: it makes another backup"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +109,14 @@ class Backup:
             ctx.found(_finding("backup.missing", subject, "the backup is not there any more", "run the step again"))
             return Verdict((Comparison("backups", "by presence", 1, 0),), 1, "the backup is missing")
         began = time.monotonic()
-        verification = ctx.retry.call(lambda: verify_backup(last.folder, ctx.stop.check, _teller(ctx)))
+        try:
+            verification = ctx.retry.call(lambda: verify_backup(last.folder, ctx.stop.check, _teller(ctx)))
+        except SiteUnreadable as exc:
+            _note_damage(ctx, [Fault(exc.subject, exc.happened)])
+            return Verdict((Comparison("backups", "by digest", 1, 0),), 1, "the backup can't be read")
         remember(ctx.journal, {READ_BACK: took_since(began, verification.manifest.size_bytes)})
-        findings = Findings(ctx)
-        for fault in verification.faults:
-            findings.add(_finding("backup.damaged", fault.name, fault.happened, "keep it, and make another backup"))
-        findings.flush()
         if verification.faults:
-            ctx.journal.set_fact("last", {**_fact(ctx), "fingerprint": "damaged"})
+            _note_damage(ctx, verification.faults)
         manifest, faults = verification.manifest, len(verification.faults)
         compared = manifest.files + manifest.redis_keys
         comparisons = [
@@ -122,7 +124,9 @@ class Backup:
         ]
         text = f"{manifest.files:,} files and {manifest.redis_keys:,} Redis keys read back, {faults} faults"
         differences = faults
-        if not (ctx.fresh_verdicts and last.proved_at):
+        if faults:
+            text += "; not restored, as it is damaged"
+        elif not (ctx.fresh_verdicts and last.proved_at):
             proof = _restored(ctx, last.folder)
             _note_proof(ctx, holds=not proof.differences)
             differences += _tell_differences(ctx, proof)
@@ -166,6 +170,15 @@ def _still_good(ctx: StepContext, last: _Last) -> m.Manifest | None:
     except SiteUnreadable:  # damaged since
         return None
     return manifest
+
+
+def _note_damage(ctx: StepContext, faults: Iterable[Fault]) -> None:
+    """Every fault by name; from now on this backup proves nothing, and the next run makes another."""
+    findings = Findings(ctx)
+    for fault in faults:
+        findings.add(_finding("backup.damaged", fault.name, fault.happened, MEND))
+    findings.flush()
+    ctx.journal.set_fact("last", {**_fact(ctx), "fingerprint": "damaged", "proved_at": ""})
 
 
 def _note_proof(ctx: StepContext, *, holds: bool = True) -> None:

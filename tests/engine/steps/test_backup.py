@@ -43,6 +43,15 @@ def folders(bench: Bench) -> list[Path]:
     return [kept.folder for kept in list_backups(bench.settings.backup_folder)]
 
 
+def databases(bench: Bench) -> dict[str, int]:
+    """How many keys each database of the Redis holds."""
+    client = redis.Redis.from_url(bench.settings.site.redis_url)
+    try:
+        return {name: int(found["keys"]) for name, found in client.info("keyspace").items()}
+    finally:
+        client.close()
+
+
 def codes(bench: Bench) -> set[str]:
     return {stored.finding.code for stored in bench.findings("backup") if stored.status != "gone"}
 
@@ -176,6 +185,28 @@ def test_damage_to_the_backup_is_found_by_name_and_the_next_run_makes_another(be
     assert bench.run("backup").created == FILES
     assert len(folders(bench)) == 2
     assert codes(bench) == set()
+
+
+@pytest.mark.parametrize("file", ["manifest.json", "redis-00001.jsonl", "files.jsonl", "plan.db"])
+@pytest.mark.parametrize("how", ["empty", "rubbish", "cut", "gone"])
+def test_a_damaged_file_of_the_backup_ends_no_verify_and_the_next_run_makes_another(
+    bench: Bench, file: str, how: str
+) -> None:
+    before = databases(bench)
+    bench.run("backup")
+    (folder,) = folders(bench)
+    path = folder / file
+    whole = path.read_bytes()
+    path.write_bytes({"empty": b"", "rubbish": b"\xff\x00{" * 99, "cut": whole[: len(whole) * 2 // 3]}.get(how, whole))
+    if how == "gone":
+        path.unlink()
+    verdict = bench.verify("backup")
+    assert verdict.differences > 0
+    assert codes(bench) == {"backup.damaged"}
+    assert bench.run("backup").created == FILES
+    assert bench.verify("backup").passed
+    assert codes(bench) == set()
+    assert databases(bench) == before
 
 
 def test_a_verify_renews_the_proof_and_takes_it_back_where_the_restore_differs(
