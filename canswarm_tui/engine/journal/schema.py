@@ -15,6 +15,11 @@ Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 _CHECKPOINT_PAGES = 8000
 """32 MB of log between checkpoints: receipts come in key order, so a page is brought over once and not eight times."""
 
+_KEEP = (
+    "check the folder's rights; put a copy of the file back if there is one, else move it away and run again: what the"
+    " targets hold already is found equal and not copied twice"
+)
+
 _TABLES = """
 -- what this journal is about; `pin:` rows hold what a target was when it was first used, without secrets
 CREATE TABLE setup (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -115,6 +120,8 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version == 0 and not read_only:
             _create(db)
+        elif version == 0:
+            raise SiteUnreadable(str(path), "the journal is empty", _KEEP)
         elif version != SCHEMA_VERSION:
             raise SettingsError(
                 str(path),
@@ -150,5 +157,5 @@ def translate(exc: sqlite3.Error, path: Path) -> Unreachable | NoSpace | SiteUnr
     return SiteUnreadable(
         str(path),
         f"the journal could not be used: {text}",
-        "check the folder's rights; keep the file and run `canswarm-tui diagnose`",
+        _KEEP,
     )

@@ -1,10 +1,12 @@
 """One whole pass over v1's audit log, kept in the run's folder: whoever needs it again need not check every signature.
 
-It counts as long as the log is the same file of the same size and time; else the pass is made anew.
+It counts as long as the log is the same file of the same size and time, and what is kept is as it was written; else
+the pass is made anew.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -25,7 +27,7 @@ KEPT_AT_MOST = 10_000
 """Of each list; the counts are of all."""
 NEEDS_AT_ONCE = 1000
 _ODD_FORMS = (LineForm.NOT_A_LINE, LineForm.NOT_JSON, LineForm.TRUNCATED, LineForm.TOO_LONG, LineForm.RAW)
-_FORMAT = 2
+_FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,8 @@ class AuditPass:
     bad: list[BadLine] = field(default_factory=list)
     gaps: list[LogGap] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
+    decided_sha256: str = ""
+    """Of the file of need ids that was written with it."""
     reused: bool = False
 
 
@@ -80,12 +84,13 @@ def audit_pass(ctx: StepContext) -> AuditPass | None:
         return None
     stand = _stand(ctx, path)
     kept = _read(_file(ctx))
-    if kept is not None and kept.stand == stand and _needs_file(ctx).exists():
+    if kept is not None and kept.stand == stand and kept.decided_sha256 == _sha256(_needs_file(ctx)):
         kept.reused = True
         return kept
     made = _make(ctx, path, stand)
     if _stand(ctx, path) == stand:
-        _write(_file(ctx), [json.dumps(asdict(made))])
+        text = json.dumps(asdict(made))
+        _write(_file(ctx), [text, hashlib.sha256(text.encode()).hexdigest()])
     return made
 
 
@@ -121,6 +126,7 @@ def _make(ctx: StepContext, path: Path, stand: list[object]) -> AuditPass:
         needs.put_many((need, b"") for need in decided)
         _add_history(ctx, found, history)
         _write(_needs_file(ctx), (json.dumps(need.decode("utf-8", "surrogatepass")) for need, _ in needs.items()))
+        found.decided_sha256 = _sha256(_needs_file(ctx))
     return found
 
 
@@ -168,13 +174,24 @@ def _needs_file(ctx: StepContext) -> Path:
 
 def _read(file: Path) -> AuditPass | None:
     try:
-        data = json.loads(file.read_text())
+        text, digest = file.read_text().splitlines()
+        if hashlib.sha256(text.encode()).hexdigest() != digest:
+            return None
+        data = json.loads(text)
     except (OSError, ValueError):
         return None
     data["bad"] = [BadLine(one["number"], one["offset"], tuple(one["faults"])) for one in data["bad"]]
     data["gaps"] = [LogGap(**one) for one in data["gaps"]]
     data["refusals"] = [Refusal(**one) for one in data["refusals"]]
     return AuditPass(**data)
+
+
+def _sha256(file: Path) -> str:
+    try:
+        with file.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError:
+        return "unreadable"
 
 
 def _write(file: Path, lines: Iterable[str]) -> None:

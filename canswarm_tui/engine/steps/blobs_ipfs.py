@@ -6,13 +6,10 @@ A blob up to 2 MiB has a CID that follows from its v1 hash; the CIDs of larger o
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from canswarm_tui.engine.context import StepContext
 from canswarm_tui.engine.errors import Blocked
@@ -20,6 +17,7 @@ from canswarm_tui.engine.records import Record, Wanted
 from canswarm_tui.engine.spool import Spool
 from canswarm_tui.engine.step import Comparison, Figure, Finding, Keep, Kind, Level, Outcome, Progress, Verdict
 from canswarm_tui.engine.steps.blobs_minio import sound_blobs
+from canswarm_tui.engine.steps.cid_export import cid_file, export_cids, verify_export
 from canswarm_tui.engine.steps.etcd_choice import choose, put_back
 from canswarm_tui.engine.steps.keyed import Findings, Mended, SetDigest, SetName, compare_keyed
 from canswarm_tui.engine.steps.replaced import plus_kept
@@ -107,7 +105,7 @@ class BlobsToIpfs:
             )
             findings.flush()
         large = _write_map(ctx)
-        exported = _export_map(ctx)
+        exported = export_cids(ctx)
         summary = outcome.summary if not large else f"{outcome.summary}; {large}"
         figures: dict[str, Figure] = {
             "read from MinIO and hashed equal": proof.blobs, "read from MinIO, bytes": proof.size_bytes,
@@ -117,8 +115,12 @@ class BlobsToIpfs:
         return replace(outcome, quarantined=findings.counts[Kind.QUARANTINE], summary=summary, figures=figures)
 
     def verify(self, ctx: StepContext) -> Verdict:
-        """Every pinned archive of this run exported, every blob put together and hashed, beside the site's files."""
+        """Every pinned archive of this run exported, every blob put together and hashed, beside the site's files.
+
+        The maps of hash to CID, in etcd and as a file, are compared too.
+        """
         findings, returned = Findings(ctx), _Returned()
+        exported = verify_export(ctx)
         with KuboApi(ctx.settings.ipfs) as api, Spool(ctx.scratch) as spool:
             _read_back(ctx, api, spool, findings, returned)
             verdict = compare_keyed(
@@ -127,9 +129,10 @@ class BlobsToIpfs:
             findings.flush()
         pinned = verdict.comparisons[0]
         map_comparison, differences = _verify_map(ctx)
-        comparisons: tuple[Comparison, ...] = (pinned,) if map_comparison is None else (pinned, map_comparison)
+        maps = () if map_comparison is None else (map_comparison,)
         return replace(
-            verdict, comparisons=comparisons, differences=verdict.differences + differences,
+            verdict, comparisons=(pinned, *maps, exported),
+            differences=verdict.differences + differences + (exported.equal < exported.compared),
             figures={**verdict.figures, **returned.figures()},
         )  # fmt: skip
 
@@ -144,7 +147,7 @@ class BlobsToIpfs:
                 sink = cas_map_sink(client)
                 changed = put_back(map_ctx, sink, MAP_PLAN)
                 outcome = plus_kept(outcome, changed + undo(sink, map_ctx, MAP_PLAN).conflicts)
-        (ctx.folder / "exports" / "ipfs-cids.csv").unlink(missing_ok=True)
+        cid_file(ctx).unlink(missing_ok=True)
         return replace(
             outcome, summary=f"{outcome.summary}: unpinned; the node's own garbage collection frees the space"
         )
@@ -290,20 +293,3 @@ def _verify_map(ctx: StepContext) -> tuple[Comparison | None, int]:
         found = ((entry.key, entry.value) for entry in cas_map_sink(client).scan())
         verdict = compare_keyed(map_ctx, _large(ctx), found, MAP_NAME, value_text=shown)
     return verdict.comparisons[0], verdict.differences
-
-
-def _export_map(ctx: StepContext) -> int:
-    """Write `exports/ipfs-cids.csv`: every v1 hash with its CID and size; returns how many."""
-    path = ctx.folder / "exports" / "ipfs-cids.csv"
-    path.parent.mkdir(exist_ok=True, mode=0o700)
-    partial = path.with_suffix(".partial")
-    count = 0
-    with partial.open("w", newline="", encoding="ascii") as file:
-        writer = csv.writer(file)
-        writer.writerow(("sha256", "cid", "size_bytes"))
-        for count, receipt in enumerate(ctx.journal.receipts(), 1):  # noqa: B007 - the last one is the number
-            writer.writerow((receipt.key.decode(), receipt.place, receipt.size))
-        file.flush()
-        os.fsync(file.fileno())
-    Path(partial).replace(path)
-    return count

@@ -54,6 +54,15 @@ def test_who_looks_can_not_write_and_a_journal_that_is_away_is_not_made(journal:
     assert not (tmp_path / "away.db").exists()
 
 
+def test_an_empty_or_damaged_journal_says_so_and_how_to_go_on(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    for content, told in ((b"", "is empty"), (b"no database" * 100, "not a database")):
+        path.write_bytes(content)
+        with pytest.raises(SiteUnreadable, match=told) as caught:
+            Journal.observe(path)
+        assert "move it away and run again" in caught.value.remedy
+
+
 def test_an_intent_stays_open_over_a_crash_until_its_receipts_are_in(journal: Journal) -> None:
     step = journal.step("decisions")
     wanted = (Wanted(b"a", DIGEST, 1), Wanted(b"b", DIGEST, 1))

@@ -226,6 +226,29 @@ def test_a_pin_that_somebody_takes_away_is_found_and_the_next_run_brings_the_blo
     assert bench.record("blobs-ipfs").state is StepState.PROVED
 
 
+@pytest.mark.parametrize("how", ["empty", "rubbish", "cut", "gone", "another CID"])
+def test_a_map_of_cids_that_is_damaged_on_the_disk_is_told_and_the_next_run_writes_it_anew(
+    bench: Bench, how: str
+) -> None:
+    for step in STEPS:
+        bench.run(step)
+    path = bench.runner().place.folder / "exports" / "ipfs-cids.csv"
+    whole = path.read_bytes()
+    path.write_bytes(
+        {"empty": b"", "rubbish": b'\xff\x00",' * 99, "cut": whole[: len(whole) // 2]}.get(
+            how, whole.replace(b"bafkrei", b"bafkrej", 1)
+        )
+    )
+    if how == "gone":
+        path.unlink()
+    assert bench.verify("blobs-ipfs").differences == 1
+    (stored,) = [f.finding for f in bench.findings("blobs-ipfs") if f.wants_decision]
+    assert (stored.code, stored.subject) == ("cid.export", str(path))
+    bench.run("blobs-ipfs")
+    assert path.read_bytes() == whole
+    assert bench.record("blobs-ipfs").state is StepState.PROVED
+
+
 @pytest.mark.parametrize("rotten", [False, True])
 def test_a_block_that_is_gone_or_rotten_on_the_disk_of_the_node_is_named_and_can_be_brought_anew(
     bench: Bench, rotten: bool

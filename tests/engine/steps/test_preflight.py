@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from canswarm_tui.engine.errors import Blocked, Unreachable
 from canswarm_tui.engine.journal import Journal
+from canswarm_tui.engine.place import place_of
 from canswarm_tui.engine.runner import Runner
 from canswarm_tui.engine.settings import (
     EtcdSettings,
@@ -221,6 +222,31 @@ def test_a_decision_that_the_audit_log_names_and_redis_lost_is_a_warning_by_name
     counted = inventory(bench)
     assert counted["needs decided by the audit log"] == 36
     assert counted["of them without a decision in Redis"] == 1
+
+
+def audited(bench: Bench) -> dict[str, object]:
+    """What the inventory says of the audit log."""
+    names = ("audit", "needs", "of them without", "envelopes", "threads")
+    return {name: value for name, value in inventory(bench).items() if name.startswith(names)}
+
+
+@pytest.mark.parametrize("file", ["audit-decided.jsonl", "audit-pass.json"])
+@pytest.mark.parametrize("how", ["empty", "rubbish", "cut", "other"])
+def test_what_is_kept_of_the_audit_log_is_made_anew_where_it_is_damaged(
+    settings: Settings, file: str, how: str
+) -> None:
+    client = redis.Redis.from_url(settings.site.redis_url)
+    client.delete("decide:221c4e00-3f99-41ee-baf2-7f802dc5fd3d")
+    client.close()
+    bench = Bench(settings)
+    bench.run("preflight")
+    path, said = place_of(settings).folder / file, audited(bench)
+    whole = path.read_bytes()
+    cut = whole[: len(whole) * 2 // 3]
+    path.write_bytes({"empty": b"", "rubbish": b"\xff\x00" * 99, "cut": cut}.get(how, whole.replace(b"1", b"2")))
+    bench.run("preflight")
+    assert audited(bench) == said
+    assert path.read_bytes() == whole
 
 
 def test_another_database_than_the_sites_is_not_taken_for_a_site_without_decisions(settings: Settings) -> None:
