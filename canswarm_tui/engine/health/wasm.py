@@ -23,7 +23,7 @@ from canswarm_tui.engine.v2.policy.answer import BATCH_RECORDS, Json, compact
 from canswarm_tui.engine.v2.policy.policy_wasm import PolicyFolder, WasmPolicy
 from canswarm_tui.engine.v2.policy.source import load_source, shipped_wasm
 
-_AGAIN = "undo the step policy-wasm if it is damaged, then run it again"
+_AGAIN = "if it is there, move it away; then run the step policy-wasm again"
 
 
 @dataclass(frozen=True, slots=True)

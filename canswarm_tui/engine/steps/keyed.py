@@ -172,7 +172,7 @@ def _difference(
         ),
         Side.DIFFERS: (
             "differs", f"{name.target} holds something else than the site, although this run had copied it",
-            "find out who changed it, compare both values, then put it right or accept this with a reason",
+            "find out who changed it, move it away and run the step again, or accept this with a reason",
         ),
     }[pair.side]  # fmt: skip
     kind = Kind.DIFFERENCE

@@ -57,6 +57,7 @@ def test_missing_empty_and_damaged_files_are_told_apart(tmp_path: Path, name: st
         assert found.condition is Condition.DAMAGED
         assert found.error is not None
         assert found.error.subject.endswith(name)
+        assert "move it away" in found.error.remedy
         said.append(found.error.happened)
     assert len(set(said[1:])) == 2
 
