@@ -125,7 +125,7 @@ class StartApp(App[Settings], inherit_bindings=False):
                         self._values.get(key, ""), id=_field(key), placeholder=hint, password=secret, compact=True
                     )
                     yield Static("", id=f"{_field(key)}-said", classes="said", markup=False)
-        yield Static(f"Saved in {shown(str(self._file), 300)}, readable by you alone.", id="where", markup=False)
+        yield Static(f"To be saved in {shown(str(self._file), 300)}, readable by you alone.", id="where", markup=False)
         yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:

@@ -21,7 +21,9 @@ from canswarm_tui.widgets.row_table import RowTable
 COLUMNS = ("mark", "item", "state", "when", "what")
 TITLE_WIDTHS = (38, 50)
 """Of the items, on a narrow and on a wide terminal."""
-WIDE = 106
+WIDE, VERY_WIDE = 106, 160
+"""Columns from which the table says what came of an item, and from which no title is cut."""
+LONGEST_TITLE = max(len(item.title) for group in CHECKLIST for item in group.items)
 
 
 class ChecklistScreen(StepScreen):
@@ -105,7 +107,7 @@ class ChecklistScreen(StepScreen):
 
     @property
     def _title_width(self) -> int:
-        return TITLE_WIDTHS[self._is_wide]
+        return LONGEST_TITLE if self._width >= VERY_WIDE else TITLE_WIDTHS[self._is_wide]
 
     def redraw(self) -> None:
         """Draw the model; cells that stay the same cost nothing."""
