@@ -208,7 +208,9 @@ class StartApp(App[Settings], inherit_bindings=False):
         return repr([value for key, value in self._given().items() if FORM[key] == server])
 
     def _say(self, key: str, text: str) -> None:
-        self.query_one(f"#{_field(key)}-said", Static).update(shown(text, 300))
+        said = self.query_one(f"#{_field(key)}-said", Static)
+        said.set_class(text.startswith("✓"), "-answers")
+        said.update(shown(text, 300))
 
     def _tell(self, error: SettingsError) -> None:
         self.notify(shown(str(error), 400), severity="error", markup=False)

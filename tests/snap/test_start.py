@@ -38,7 +38,7 @@ def test_start(
     async def told(pilot: Pilot[Settings]) -> None:
         await pilot.pause()
         pilot.app.query_one("#site--redis_url", Input).value = "redis://127.0.0.1:6379/0"
-        pilot.app.query_one("#site--redis_url-said").update("✓ redis answers, 3 ms")  # type: ignore[attr-defined]
+        pilot.app._say("site.redis_url", "✓ redis answers, 3 ms")  # type: ignore[attr-defined]
         await pilot.pause()
 
     assert snap_compare(StartApp(Preferences(), FILE), terminal_size=size, run_before=told)
