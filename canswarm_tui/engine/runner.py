@@ -176,6 +176,7 @@ class Runner:
 
     def _undo_step(self, journal: Journal, info: StepInfo) -> Outcome:
         with self._verb(journal, info, Verb.UNDO) as ctx:
+            ctx.journal.set_state(StepState.RUNNING)
             outcome = self.steps(info.name).undo(ctx)
             self._end(ctx, StepState.NEEDS_ATTENTION if outcome.conflicts else StepState.UNDONE, outcome=outcome)
         return outcome

@@ -130,9 +130,12 @@ class PhaseScreen(StepScreen):
         return part.text, part.shown
 
     def _draw_findings(self, theme: str) -> None:
-        drawn = (found_of(self.swarm.model, self._step), theme)
+        model = self.swarm.model
+        drawn = (found_of(model, self._step), theme)
         if drawn != self._drawn:
             self._drawn = drawn
+            # A small screen's room goes to the facts where nothing was found.
+            self.set_class(model.running is None and not drawn[0].total, "quiet")
             self._put("#findings", findings_text(*drawn))
 
     def _offer(self) -> None:

@@ -281,6 +281,24 @@ def test_an_undo_of_what_was_never_done_or_is_undone_already_says_so_and_calls_n
     assert said == "nothing to undo: Decisions: Redis → etcd is undone"
 
 
+def test_an_undo_that_is_killed_leaves_no_proof_of_what_it_has_begun_to_remove(bench: Bench) -> None:
+    bench.runner().run()
+
+    class Dying(Fake):
+        def undo(self, ctx: StepContext) -> Outcome:
+            ctx.journal.mark_write()
+            raise Killed
+
+    bench.fakes["decisions"] = Dying()
+    with pytest.raises(Killed):
+        bench.runner().undo("decisions")
+    assert bench.record("decisions").state is StepState.RUNNING
+    assert bench.record("verification").state is StepState.NOT_STARTED
+    del bench.fakes["decisions"]
+    bench.runner().undo("decisions")
+    assert bench.record("decisions").state is StepState.UNDONE
+
+
 def test_a_verify_of_nothing_is_refused_and_proves_nothing(bench: Bench) -> None:
     with pytest.raises(Blocked, match="nothing has run yet"):
         bench.runner().verify()

@@ -236,8 +236,9 @@ class StepJournal:
         now = time.time()
         db.execute(
             "INSERT INTO steps (step, state, changed_at, wrote_at) VALUES (?, ?, ?, ?)"
-            " ON CONFLICT (step) DO UPDATE SET wrote_at = excluded.wrote_at",
-            (self.step, StepState.RUNNING.value, now, now),
+            " ON CONFLICT (step) DO UPDATE SET wrote_at = excluded.wrote_at,"
+            " state = CASE state WHEN ? THEN ? ELSE state END",
+            (self.step, StepState.RUNNING.value, now, now, StepState.PROVED, StepState.DONE),
         )
         self._forget_final_verdict(db)
 

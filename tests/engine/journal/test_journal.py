@@ -114,6 +114,7 @@ def test_a_write_makes_an_earlier_verdict_stale(journal: Journal) -> None:
     assert record.outcome == Outcome(created=3, figures={"a": 1})
     step.mark_write()
     assert not step.record().verdict_is_fresh
+    assert step.record().state is StepState.DONE
     step.set_state(StepState.NOT_STARTED)
     assert step.record().verdict is None
 
