@@ -80,8 +80,7 @@ class SwarmApp(App[int], inherit_bindings=False):
         self.complaints: tuple[str, ...] = ()
         self.settings = settings
         self.place = place_of(settings)
-        self.observe = observe
-        self.model = RunModel(self.place, settings.site.require_root().resolve().name)
+        self.model = RunModel(self.place, settings.site.require_root().resolve().name, observe=observe)
         self.engine = EngineThread(settings, self.post_message)
         self.health = HealthWatch(settings, self.post_message)
         self._leaving: int | None = None
@@ -109,7 +108,7 @@ class SwarmApp(App[int], inherit_bindings=False):
 
     def begin(self, work: Callable[[Runner], Result]) -> None:
         """Start engine work, unless something works already or this is only an observer."""
-        if self.observe:
+        if self.model.observe:
             self.tell("observing only: start without --observe to run a step", severity="warning")
         elif self.engine.busy or self._runs_elsewhere():
             self.tell("a step runs already; stop it first (s)", severity="warning")
@@ -137,9 +136,7 @@ class SwarmApp(App[int], inherit_bindings=False):
     @property
     def watching(self) -> str:
         """What a title adds when this interface only looks."""
-        if self.model.elsewhere:
-            return "   OBSERVING a run of another process"
-        return "   OBSERVING" if self.observe else ""
+        return "   OBSERVING" if self.model.elsewhere or self.model.observe else ""
 
     def refresh_screens(self) -> None:
         """Have them drawn with the next beat: a thousand events cost one drawing."""

@@ -54,7 +54,7 @@ def limit_words(app: SwarmApp) -> str:
 
 def turn_limit(app: SwarmApp, records_s: float | None) -> None:
     """Set it from now on; a run of another process is asked to."""
-    if app.observe:
+    if app.model.observe:
         app.tell("observing only: start without --observe to turn the limit", severity="warning")
         return
     if not app.model.elsewhere:

@@ -51,6 +51,9 @@ class RunModel:
     waiting: str = ""
     stopping: bool = False
     elsewhere: bool = False
+    """Another process holds the run."""
+    observe: bool = False
+    """This interface only looks on."""
     health: dict[str, Probe] = field(default_factory=dict)
     plans: dict[str, tuple[str, ...]] = field(default_factory=dict)
     retries: int = 0
@@ -58,6 +61,15 @@ class RunModel:
     """Findings of the verb that runs, as (level, subject, what happened), the newest last."""
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=LINES_KEPT))
     rates: deque[float] = field(default_factory=lambda: deque(maxlen=60))
+
+    @property
+    def can_begin(self) -> bool:
+        """Nothing runs, here or elsewhere, and this interface may act."""
+        return self.running is None and not self.elsewhere and not self.observe
+
+    @property
+    def can_stop(self) -> bool:
+        return self.running is not None or self.elsewhere
 
     def read(self, *, elsewhere: bool) -> None:
         """Everything from the journal; and the live file of a run that another process leads."""

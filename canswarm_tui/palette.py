@@ -60,11 +60,11 @@ class Commands(Provider):
         if action not in _ON_A_STEP or not isinstance(screen, StepScreen):
             return True
         step = screen.chosen_step()
-        if step is None or app.observe:
+        if step is None or not app.model.can_begin:
             return False
         if action == "run_step":
-            return app.model.running is None and app.model.state_of(step)[0] != "blocked"
-        return app.model.running is None and has_run(app.model.records.get(step))
+            return app.model.state_of(step)[0] != "blocked"
+        return has_run(app.model.records.get(step))
 
     def _steps(self, app: SwarmApp) -> Iterator[Offer]:
         from canswarm_tui.screens.opened import screen_of
@@ -72,7 +72,7 @@ class Commands(Provider):
         for info in STEPS:
             state, _ = app.model.state_of(info.name)
             yield Offer(f"Open: {info.title}", partial(_push, app, screen_of, info.name), state)
-            if app.model.running is None and not app.observe and state not in ("blocked", "proved", "done", "skipped"):
+            if app.model.can_begin and state not in ("blocked", "proved", "done", "skipped"):
                 yield Offer(f"Run: {info.title}", partial(_run, app, info.name), f"it is {state}")
 
 

@@ -109,7 +109,7 @@ class StepScreen(SwarmScreen):
         self.app.push_screen(ConfirmScreen(question, self.swarm.model.site), undo)
 
     def action_stop(self) -> None:
-        if self.swarm.model.running is None:
+        if not self.swarm.model.can_stop:
             self.swarm.tell("nothing runs", severity="warning")
         self.swarm.ask_to_stop()
 

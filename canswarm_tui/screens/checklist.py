@@ -59,7 +59,7 @@ class ChecklistScreen(StepScreen):
         self._width = 0
         self._rows: dict[str, tuple[Shown, str]] = {}
         """What each row shows: one that stays the same isn't made again at each beat."""
-        self._ran = False
+        self._offered: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
         yield Static(id="head", markup=False)
@@ -131,8 +131,9 @@ class ChecklistScreen(StepScreen):
         self.put("#live", live_text(model))
         self.put("#health", health_text(model, width=self.size.width - 2))
         self._show_said()
-        if self._ran != (model.running is not None):
-            self._ran = not self._ran
+        offered = (model.can_begin, model.can_stop)
+        if offered != self._offered:
+            self._offered = offered
             self.refresh_bindings()
 
     def on_data_table_row_highlighted(self) -> None:
@@ -144,10 +145,10 @@ class ChecklistScreen(StepScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's
         """The footer shows what can be done now: stop what runs, or run."""
-        is_running = self.swarm.model.running is not None
+        model = self.swarm.model
         if action == "stop":
-            return is_running
-        return not (is_running and action in ("run_step", "run_all"))
+            return model.can_stop
+        return model.can_begin or action not in ("run_step", "run_all", "verify_step", "undo_step")
 
     def chosen_step(self) -> str | None:
         drawn = self._current()

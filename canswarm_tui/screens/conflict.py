@@ -74,7 +74,7 @@ class ConflictScreen(SwarmScreen):
         found, number, count = self._current()
         title = title_of(self._step)
         self.put("#head", f"Conflict {number} of {count}   {title}{self.swarm.watching}" if count else title)
-        known = (found, self.app.theme, self.swarm.model.running is None)
+        known = (found, self.app.theme, self.swarm.model.can_begin)
         if known == self._known:
             return
         self._known = known
@@ -107,7 +107,7 @@ class ConflictScreen(SwarmScreen):
             return True
         found, _, count = self._current()
         if action == "keep":
-            return found is not None and self.swarm.model.running is None
+            return found is not None and self.swarm.model.can_begin
         if action == "turn":
             return count > 1
         return action != "copy" or found is not None

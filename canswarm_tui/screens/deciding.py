@@ -92,6 +92,6 @@ def _accept(app: SwarmApp, found: StoredFinding, reason: str) -> None:
 
 
 def _refuses(app: SwarmApp) -> bool:
-    if app.observe:
+    if app.model.observe:
         app.tell("observing only: start without --observe to decide", severity="warning")
-    return app.observe
+    return app.model.observe

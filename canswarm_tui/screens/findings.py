@@ -89,6 +89,7 @@ class FindingsScreen(SwarmScreen):
         self.put("#head", f"Findings: {len(self._chosen):,} of {len(findings):,}{pages}{self.swarm.watching}")
         self.put("#filters", self._filters_text())
         self._draw(self._chosen[self._page * PAGE : (self._page + 1) * PAGE])
+        self._show()
 
     def _draw(self, page: list[StoredFinding]) -> None:
         if page == self._drawn:
@@ -100,7 +101,6 @@ class FindingsScreen(SwarmScreen):
             table.add_row(*_cells(f, self.app.theme), key=f.id)
         if same_rows and 0 < row < len(page):
             table.move_cursor(row=row)
-        self._show()
 
     def _filters_text(self) -> Text:
         text, muted = Text(), style_of("muted", self.app.theme)
@@ -121,7 +121,7 @@ class FindingsScreen(SwarmScreen):
         if action == "compare":
             return is_conflict and not self._is_searching
         if action == "keep":
-            return is_conflict and self.swarm.model.running is None
+            return is_conflict and self.swarm.model.can_begin
         if action == "accept":
             return found is not None and found.wants_decision
         if action == "turn":
@@ -219,9 +219,13 @@ class FindingsScreen(SwarmScreen):
         row = self._table().cursor_row
         return self._drawn[row] if 0 <= row < len(self._drawn) else None
 
+    def _nothing(self) -> str:
+        every = len(self.swarm.model.findings)
+        return f"None of the {every:,} findings passes these filters." if every else "Nothing was found."
+
     def _show(self) -> None:
         found = self._current()
-        self.put("#whole", "nothing here" if found is None else finding_as_text(found))
+        self.put("#whole", self._nothing() if found is None else finding_as_text(found))
         offered = tuple(self.check_action(action, ()) for action in ("compare", "accept", "copy", "turn", "keep"))
         if offered != self._offered:
             self._offered = offered

@@ -141,7 +141,7 @@ class PhaseScreen(StepScreen):
     def _offer(self) -> None:
         """Have the footer drawn anew where what can be done has changed."""
         model = self.swarm.model
-        offered = (model.running is None, has_run(model.records.get(self._step)), self._has_conflicts())
+        offered = (model.can_begin, model.can_stop, has_run(model.records.get(self._step)), self._has_conflicts())
         if offered != self._offered:
             self._offered = offered
             self.refresh_bindings()
@@ -150,8 +150,8 @@ class PhaseScreen(StepScreen):
         """The footer shows what can be done now."""
         model = self.swarm.model
         if action == "stop":
-            return model.running is not None
-        if action in _IDLE_ONLY and model.running is not None:
+            return model.can_stop
+        if action in _IDLE_ONLY and not model.can_begin:
             return False
         if action in ("verify_step", "undo_step"):
             return has_run(model.records.get(self._step))

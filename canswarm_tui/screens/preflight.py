@@ -111,9 +111,15 @@ class PreflightScreen(StepScreen):
             self._draw_check(name, theme)
         self.put("#inventory", inventory_text(self._reading.inventory, theme))
         self._draw_found()
-        self.put("#live", IDLE if model.running is None else live_text(model, STEP))
+        self.put("#live", live_text(model, STEP, idle=IDLE))
         self.put("#health", health_text(model, PHASE_SERVERS[STEP]))
-        offered = (model.running is None, has_run(model.records.get(STEP)), len(model.checks), len(self._found))
+        offered = (
+            model.can_begin,
+            model.can_stop,
+            has_run(model.records.get(STEP)),
+            len(model.checks),
+            len(self._found),
+        )
         if offered != self._offered:
             self._offered = offered
             self.refresh_bindings()
@@ -130,12 +136,12 @@ class PreflightScreen(StepScreen):
         """The footer shows what can be done now."""
         model = self.swarm.model
         if action == "stop":
-            return model.running is not None
+            return model.can_stop
         if action == "run_step":
-            return model.running is None
+            return model.can_begin
         if action == "verify_step":
-            return model.running is None and has_run(model.records.get(STEP))
-        return action != "recheck" or (model.running is None and len(model.checks) == len(TITLES))
+            return model.can_begin and has_run(model.records.get(STEP))
+        return action != "recheck" or (model.can_begin and len(model.checks) == len(TITLES))
 
     def action_open(self) -> None:
         if self._table().has_focus:

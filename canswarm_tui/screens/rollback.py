@@ -26,6 +26,7 @@ from canswarm_tui.widgets.live import live_text
 from canswarm_tui.widgets.way_back import backups_text, plan_text, proof_text
 
 IDLE = "Nothing runs. x rolls back after asking for the name, v proves the restore."
+NO_BACKUP = "Nothing runs. There is nothing to go back to before a backup was made."
 
 
 def now_utc() -> datetime:
@@ -93,23 +94,28 @@ class RollbackScreen(SwarmScreen):
         if self._trouble:
             self.put("#backups", Text(shown(self._trouble)))
         self.put("#said", _last_words(model))
-        self.put("#live", live_text(model) if model.running is not None else IDLE)
+        self.put("#live", live_text(model, idle=IDLE if self._has_backup else NO_BACKUP))
         self._offer()
 
     def _offer(self) -> None:
-        offered = (self.swarm.model.running is None, self._ready is not None and self._ready.newest is not None)
+        model = self.swarm.model
+        offered = (model.can_begin, model.can_stop, self._has_backup)
         if offered != self._offered:
             self._offered = offered
             self.refresh_bindings()
 
+    @property
+    def _has_backup(self) -> bool:
+        return self._ready is not None and self._ready.newest is not None
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's
         """The footer shows what can be done now."""
-        is_idle = self.swarm.model.running is None
+        model = self.swarm.model
         if action == "stop":
-            return not is_idle
-        if action == "prove":
-            return is_idle and self._ready is not None and self._ready.newest is not None
-        return is_idle or action != "roll_back"
+            return model.can_stop
+        if action in ("prove", "roll_back"):
+            return model.can_begin and self._has_backup
+        return True
 
     def on_readiness_read(self, message: ReadinessRead) -> None:
         self._ready, self._trouble = message.ready, message.trouble

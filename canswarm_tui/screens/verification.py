@@ -75,7 +75,7 @@ class VerificationScreen(StepScreen):
         self._drawn: list[StoredFinding] = []
         self._source: tuple[object, ...] = ()
         self._page = 0
-        self._offered: tuple[bool, ...] = ()
+        self._offered: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
         yield Static(id="head", markup=False)
@@ -106,20 +106,20 @@ class VerificationScreen(StepScreen):
         self.put("#head", Text(f"Verification   site {shown(model.site, 40)}{self.swarm.watching}"))
         self._draw_proofs()
         self._draw_differences()
-        self.put("#live", live_text(model) if model.running is not None else IDLE)
-        offered = (model.running is not None, self._pages > 1)
+        self.put("#live", live_text(model, idle=IDLE))
+        offered = (model.can_begin, model.can_stop, self._pages > 1)
         if offered != self._offered:
             self._offered = offered
             self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's
         """The footer shows what can be done now."""
-        is_running = self.swarm.model.running is not None
+        model = self.swarm.model
         if action == "stop":
-            return is_running
+            return model.can_stop
         if action == "turn":
             return self._pages > 1
-        return not (is_running and action in ("verify_step", "verify_all", "run_step"))
+        return model.can_begin or action not in ("verify_step", "verify_all", "run_step")
 
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
         if event.data_table.id == "proofs" and self._rows:

@@ -20,12 +20,20 @@ PHASE_SERVERS: Mapping[str, tuple[str, ...]] = {
 """Those that a step talks to."""
 
 
-def live_text(model: RunModel, step: str | None = None, limited: str = "") -> str:
+ELSEWHERE = "Another process holds the run: what it does is shown when it says so. s asks it to stop."
+LOOKING_ON = "Nothing runs. This interface only looks on: start it without --observe to run a step."
+
+
+def live_text(model: RunModel, step: str | None = None, limited: str = "", idle: str = "") -> str:
     """The lines for the model as it is; `step` is the one that the screen is about, if it is about one.
 
-    `limited` tells the rate limit where the step obeys one.
+    `limited` tells the rate limit where the step obeys one, `idle` what can be done where nothing runs.
     """
     if model.running is None:
+        if model.elsewhere or model.observe:
+            return ELSEWHERE if model.elsewhere else LOOKING_ON
+        if idle:
+            return idle
         if step is not None:
             more = f"   {limited}" if limited else ""
             return f"Nothing runs. r runs or resumes, p says what that would do.{more}"

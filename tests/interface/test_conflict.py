@@ -107,7 +107,7 @@ async def test_without_a_reason_or_as_an_observer_nothing_is_decided(tmp_path: P
         await pilot.press("escape")
         await pilot.pause()
         assert isinstance(app.screen, ConflictScreen)
-        app.observe = True
+        app.model.observe = True
         await pilot.press("k")
         await pilot.pause()
         assert isinstance(app.screen, ConflictScreen)

@@ -193,6 +193,9 @@ async def test_a_run_that_another_process_leads_is_followed_and_can_be_asked_to_
         async with app.run_test(size=(80, 24)) as pilot:
             await pilot.pause()
             assert "OBSERVING" in text_of(app, "#head")
+            assert "Another process holds the run" in text_of(app, "#live")
+            assert "stop" in offered(app)
+            assert not {"run_step", "run_all", "verify_step", "undo_step"} & offered(app)
             await pilot.press("r")
             await pilot.pause()
             assert not app.engine.busy
@@ -377,7 +380,7 @@ async def test_the_footer_offers_only_what_can_be_done_now(tmp_path: Path) -> No
 
 async def test_an_observer_changes_nothing(tmp_path: Path) -> None:
     app, _ = make_app(tmp_path, go=True, findings=(quarantine(),))
-    app.observe = True
+    app.model.observe = True
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("r")
         await pilot.pause()

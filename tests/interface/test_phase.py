@@ -220,7 +220,7 @@ async def test_a_bound_of_bytes_from_the_settings_is_shown_and_stays(tmp_path: P
 
 async def test_an_observer_turns_nothing(tmp_path: Path) -> None:
     app, _ = make_app(tmp_path, done=BEFORE)
-    app.observe = True
+    app.model.observe = True
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot, "decisions")
         await pilot.press("f6")
