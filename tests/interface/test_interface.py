@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,10 @@ from canswarm_tui.engine.journal import Journal, StepState
 from canswarm_tui.engine.live import read_live, write_live
 from canswarm_tui.engine.lock import hold_run
 from canswarm_tui.engine.probe import Probe
+from canswarm_tui.engine.readiness import readiness
 from canswarm_tui.engine.step import Progress, Verb
 from canswarm_tui.preferences import THEMES, Preferences
+from canswarm_tui.screens import rollback
 from canswarm_tui.screens.checklist import ChecklistScreen
 from canswarm_tui.screens.confirm import ConfirmScreen
 from canswarm_tui.screens.findings import FindingsScreen
@@ -335,7 +338,9 @@ async def test_when_the_run_of_another_process_has_ended_nothing_is_shown_as_run
         assert "Nothing runs." in text_of(app, "#live")
 
 
-async def test_rollback_says_what_it_would_undo_last_first_and_begins_only_with_the_typed_name(tmp_path: Path) -> None:
+async def test_rollback_says_what_it_would_undo_last_first_and_begins_only_with_the_typed_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     app, _ = make_app(tmp_path, go=True, done=("preflight", "backup", "blobs-minio", "decisions"))
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("b")
@@ -343,9 +348,17 @@ async def test_rollback_says_what_it_would_undo_last_first_and_begins_only_with_
         await pilot.pause()
         would = text_of(app, "#would")
         assert "unknown" in would  # nothing was measured
-        assert "prove" not in offered(app)
+        assert not {"prove", "roll_back"} & offered(app)
+        assert "nothing to go back to" in text_of(app, "#live")
         assert would.index("undo Decisions") < would.index("undo Blobs: files")
         assert "None yet" in text_of(app, "#backups")
+        await pilot.press("escape")
+        found = readiness(app.settings)
+        monkeypatch.setattr(rollback, "readiness", lambda _settings: replace(found, newest=tmp_path))
+        await pilot.press("b")
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        assert "roll_back" in offered(app)
         await pilot.press("x", "enter")
         await pilot.pause()
         assert isinstance(app.screen, RollbackScreen)
