@@ -16,7 +16,7 @@ from typing import Any, ParamSpec
 import click
 
 from canswarm_tui import __version__
-from canswarm_tui.engine.errors import EngineError, ExitCode, SettingsError, file_error
+from canswarm_tui.engine.errors import EngineError, ExitCode, NoSpace, SettingsError, file_error
 from canswarm_tui.engine.place import ANOTHER_STATE_FOLDER, Place, place_of
 from canswarm_tui.engine.settings import Settings
 from canswarm_tui.engine.settings_file import Loaded, load_settings
@@ -51,6 +51,15 @@ class Face:
         place = place_of(self.settings)
         place.make()
         log_to(place.log)
+        return place
+
+    @property
+    def seen_place(self) -> Place:
+        """The site's folder as it is, for a command that only looks: it may be read-only, and then there is no log."""
+        place = place_of(self.settings)
+        place.make()
+        with contextlib.suppress(SettingsError, NoSpace):
+            log_to(place.log)
         return place
 
     def tell(self, text: str) -> None:

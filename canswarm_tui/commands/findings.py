@@ -115,10 +115,11 @@ def resolve(face: Face, identity: str, keep: str, reason: str, yes: bool) -> int
 
 @contextmanager
 def _observed(face: Face) -> Iterator[Journal | None]:
-    if not face.place.journal.exists():
+    path = face.seen_place.journal
+    if not path.exists():
         yield None
         return
-    journal = Journal.observe(face.place.journal)
+    journal = Journal.observe(path)
     try:
         yield journal
     finally:

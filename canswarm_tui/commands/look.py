@@ -17,9 +17,10 @@ from canswarm_tui.engine.report import write_report
 @common
 def status(face: Face) -> int:
     """Where every step stands, from the journal alone; and how far a live run is."""
-    view = run_view(face.place)
+    place = face.seen_place
+    view = run_view(place)
     live = is_held(face.settings.site.require_root() / ".state")
-    view["live"] = {"running": live, "progress": read_live(face.place.live) if live else None}
+    view["live"] = {"running": live, "progress": read_live(place.live) if live else None}
     write_summary(face, view)
     if live:
         progress = view["live"]["progress"]

@@ -196,6 +196,9 @@ class Runner:
         with self._verb(journal, info, Verb.VERIFY, fresh_verdicts=fresh_verdicts) as ctx:
             verdict = self.steps(info.name).verify(ctx)
             ctx.journal.sweep_out(ctx.verb, ctx.sweep)
+            if verdict.passed:
+                # What an undo had to leave there is as it should be by now.
+                ctx.journal.sweep_out(Verb.UNDO, ctx.sweep)
             state = _proved_state(ctx, verdict)
             self._end(ctx, state, verdict=verdict)
         return verdict

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from rich.text import Text
 
 from canswarm_tui.engine.backup.contents import PARTS, Contents
-from canswarm_tui.engine.backup.places import PLAN
+from canswarm_tui.engine.backup.manifest import INDEX, PLAN_COPY
 from canswarm_tui.engine.journal import StepRecord, StoredFinding
 from canswarm_tui.engine.text import bytes_text, shown
 from canswarm_tui.theme import SIGNS, style_of
@@ -29,14 +29,17 @@ def backup_text(last: Mapping[str, str], held: Contents | None, now: datetime, t
         ("kept until", _kept(last.get("keep_until", ""), now)),
     ):  # fmt: skip
         text.append(f"\n  {name:<12}{value}")
-    if held is not None and held.manifest is None:
+    is_gone = held is not None and held.manifest is None
+    if held is not None and is_gone:
         _sign(text, shown(held.trouble, 200), theme, holds=False)
     proved = last.get("proved_at", "")
-    if proved:
+    if proved and is_gone:
+        words = f"restored and compared equal before, {_made(proved, now)}: it can't be restored now"
+    elif proved:
         words = f"restored elsewhere and compared equal, {_made(proved, now)}"
     else:
         words = "its restore is not proved: v restores it into a scratch folder and compares"
-    return _sign(text, words, theme, holds=bool(proved))
+    return _sign(text, words, theme, holds=bool(proved) and not is_gone)
 
 
 def parts_text(held: Contents | None, record: StepRecord, found: Sequence[StoredFinding], theme: str) -> Text:
@@ -49,7 +52,7 @@ def parts_text(held: Contents | None, record: StepRecord, found: Sequence[Stored
     for one in held.parts:
         _row(text, PARTS[one.part], f"{one.files:,}", bytes_text(one.size_bytes), _read_back(one.part, record, found))
     if manifest.plan is not None:
-        _row(text, "plan.db", "1", "", _read_back(PLAN, record, found))
+        _row(text, "plan.db", "1", "", _read_back(PLAN_COPY, record, found))
     _row(text, "Redis keys", f"{manifest.redis_keys:,}", "", _read_back(REDIS, record, found))
     for skipped in manifest.skipped[:SKIPPED_LISTED]:
         _sign(text, f"not in it: {shown(skipped.name, 100)}: {shown(skipped.why, 120)}", theme, holds=False)
@@ -65,9 +68,12 @@ def _read_back(part: str, record: StepRecord, found: Sequence[StoredFinding]) ->
     """`equal` only where a verify has read it after it was written."""
     if record.verdict is None:
         return "not yet"
-    named = [f for f in found if f.finding.code == DAMAGED and f.finding.subject.startswith(f"{part}:")]
+    damaged = [f.finding.subject for f in found if f.finding.code == DAMAGED]
+    named = [one for one in damaged if one.startswith((f"{part}:", f"{part}-")) or one == part]
     if named:
         return f"{len(named):,} damaged"
+    if INDEX in damaged:
+        return "not read: the backup's list is damaged"
     return "equal" if record.verdict_is_fresh else "older than the backup"
 
 

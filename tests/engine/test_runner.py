@@ -299,6 +299,22 @@ def test_an_undo_that_is_killed_leaves_no_proof_of_what_it_has_begun_to_remove(b
     assert bench.record("decisions").state is StepState.UNDONE
 
 
+def test_what_an_undo_had_to_keep_waits_until_a_verify_finds_everything_equal(bench: Bench) -> None:
+    bench.runner().run()
+
+    class Keeping(Fake):
+        def undo(self, ctx: StepContext) -> Outcome:
+            ctx.found(finding("kept", kind=Kind.CONFLICT))
+            return Outcome(removed=2, conflicts=1)
+
+    bench.fakes["decisions"] = Keeping()
+    bench.runner().undo("decisions")
+    assert bench.record("decisions").state is StepState.NEEDS_ATTENTION
+    assert bench.runner().run().exit_code is ExitCode.DONE
+    assert bench.record("decisions").state is StepState.PROVED
+    assert [f.status for f in bench.findings()] == [FindingStatus.GONE]
+
+
 def test_a_verify_of_nothing_is_refused_and_proves_nothing(bench: Bench) -> None:
     with pytest.raises(Blocked, match="nothing has run yet"):
         bench.runner().verify()

@@ -49,7 +49,11 @@ def words_of(app: SwarmApp, selector: str) -> str:
 @pytest.mark.parametrize(
     ("days", "proved_at", "words"),
     [
-        (12, "2026-11-24T10:00:00+00:00", ("12 days more", "compared equal, 2026-11-24 10:00 UTC")),
+        (
+            12,
+            "2026-11-24T10:00:00+00:00",
+            ("12 days more", "equal before, 2026-11-24 10:00 UTC", "can't be restored now"),
+        ),
         (-1, "", ("it may be removed now", "restore is not proved")),
     ],
     ids=["kept", "past"],

@@ -5,6 +5,7 @@ A schema of another version is refused, never altered: a migration runs once, wi
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -112,7 +113,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     """
     uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
     try:
-        db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=10.0, check_same_thread=False)
+        db = _opened(uri, path, read_only=read_only)
         if not read_only:
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=FULL")
@@ -130,6 +131,20 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
             )
     except sqlite3.Error as exc:
         raise translate(exc, path) from exc
+    return db
+
+
+def _opened(uri: str, path: Path, *, read_only: bool) -> sqlite3.Connection:
+    """A journal without a log beside it opens in a folder that can't be written only as one that never changes."""
+    db = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=10.0, check_same_thread=False)
+    try:
+        db.execute("PRAGMA user_version")
+    except sqlite3.OperationalError:
+        has_log = any(path.with_name(path.name + end).exists() for end in ("-wal", "-shm"))
+        if not read_only or has_log or os.access(path.parent, os.W_OK):
+            raise
+        db.close()
+        db = sqlite3.connect(f"{uri}&immutable=1", uri=True, isolation_level=None, check_same_thread=False)
     return db
 
 
