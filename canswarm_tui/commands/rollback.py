@@ -51,7 +51,7 @@ def rollback(face: Face, backup: str | None, into: str | None, redis_url: str | 
 
 def _tell_plan(face: Face) -> int:
     ready = readiness(face.settings)
-    face.write(f"backup: {ready.newest or 'none of this run'}")
+    face.write(f"backup: {ready.newest or shown(ready.trouble) or 'none of this run'}")
     face.write(f"restore proved: {ready.proved_at or 'not yet'}")
     for step in ready.plan:
         count = "" if step.count is None else f", {step.count:,} records"
@@ -59,11 +59,12 @@ def _tell_plan(face: Face) -> int:
     facts = {
         "backup": None if ready.newest is None else str(ready.newest),
         "proved_at": None if ready.proved_at is None else ready.proved_at.isoformat(),
+        "trouble": ready.trouble or None,
         "plan": [asdict(step) for step in ready.plan],
         "known_s": ready.known_s,
         "steps_of_unknown_time": ready.unknown,
     }
-    return face.answer(ExitCode.DONE, facts)
+    return face.answer(ExitCode.BLOCKED if ready.trouble else ExitCode.DONE, facts)
 
 
 def _time(step: Planned) -> str:

@@ -42,6 +42,8 @@ class Readiness:
     proved_at: datetime | None
     """When its restore was last compared, equal."""
     plan: tuple[Planned, ...]
+    trouble: str = ""
+    """Why the newest backup of this run can't be restored; empty where nothing is known against it."""
 
     @property
     def known_s(self) -> float:
@@ -64,9 +66,12 @@ def readiness(settings: Settings) -> Readiness:
     journal = Journal.observe(path)
     try:
         newest, proved_at = _newest(journal.step("backup").fact("last"))
+        trouble = next((b.trouble for b in backups if b.folder == newest and b.manifest is None), "")
+        if trouble:
+            newest = proved_at = None
         size = next((b.manifest.size_bytes for b in backups if b.folder == newest and b.manifest is not None), 0)
         plan = _plan(_part_times(journal), _undo_times(journal), size, _undone(journal))
-        return Readiness(backups, newest, proved_at, tuple(plan))
+        return Readiness(backups, newest, proved_at, tuple(plan), trouble)
     finally:
         journal.close()
 

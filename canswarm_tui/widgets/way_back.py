@@ -41,7 +41,8 @@ def proof_text(ready: Readiness, now: datetime, theme: str) -> Text:
     """Whether the newest backup of this run was proved to restore, and when."""
     text = Text().append("Restore proof", style_of("title", theme))
     if ready.newest is None:
-        return text.append("\n  This run has no backup yet, so nothing can be proved.", style_of("warning", theme))
+        told = shown(ready.trouble, 200) or "This run has no backup yet, so nothing can be proved."
+        return text.append(f"\n  {told}", style_of("warning", theme))
     if ready.proved_at is None:
         word, told = "needs attention", "not proved: v restores it into a scratch folder and compares"
     else:

@@ -213,6 +213,10 @@ def test_the_plan_tells_times_of_what_was_measured_in_this_run_and_unknown_for_t
     told = place.program("rollback", "--plan").stdout
     assert ": under a second, as the last rollback" in told
     assert "0.0 s" not in told
+    (backup_of(place) / "manifest.json").write_text("no manifest")
+    facts = answer(place, "rollback", "--plan", code=6)
+    assert facts["backup"] is facts["proved_at"] is None
+    assert "manifest" in facts["trouble"]
 
 
 def test_what_somebody_else_put_into_the_targets_stays_and_what_was_changed_is_told(place: Place) -> None:
