@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,10 @@ def line_with(app: SwarmApp, words: str) -> str:
     """The first line on the screen that has them, as a terminal without colours shows it."""
     lines = [strip.text for strip in app.screen._compositor.render_strips()]
     return next((line for line in lines if words in line), "")
+
+
+def is_shown(app: SwarmApp, words: str) -> bool:
+    return bool(line_with(app, words))
 
 
 def says(name: str, verdict: CheckVerdict) -> Callable[[Settings], tuple[Check, ...]]:
@@ -89,5 +94,5 @@ async def test_diagnostics_and_checks_tell_in_words_how_a_server_is(
         await pilot.press("g")
         await until(pilot, lambda: isinstance(app.screen, GuidedScreen))
         for name, verdict in verdicts.items():
-            await until(pilot, lambda name=name: bool(line_with(app, f"of {name}")))
+            await until(pilot, partial(is_shown, app, f"of {name}"))
             assert f"{VERDICT_SIGNS[verdict]} {verdict.value}" in line_with(app, f"of {name}").replace("  ", " ")
