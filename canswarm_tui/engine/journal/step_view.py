@@ -173,14 +173,15 @@ class StepJournal:
     def keep_replaced(self, key: bytes, value: bytes) -> None:
         """Keep, whole, what a person lets us overwrite; before it is overwritten.
 
-        A later value takes the place of an earlier one, unless it is what this run itself had put there.
+        A later value takes the place of an earlier one. What this run itself had put there is not kept: an undo has
+        nothing to put back then.
         """
         ours = (ReceiptFate.CREATED, ReceiptFate.REPLACED)
         with self._journal.transaction("replaced") as db:
             db.execute(
-                "INSERT INTO replaced VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
+                "INSERT INTO replaced SELECT ?, ?, ?"
                 " WHERE NOT EXISTS (SELECT 1 FROM receipts WHERE step = ? AND key = ? AND digest = ?"
-                " AND fate IN (?, ?))",
+                " AND fate IN (?, ?)) ON CONFLICT DO UPDATE SET value = excluded.value",
                 (self.step, key, value, self.step, key, hashlib.sha256(value).digest(), *map(int, ours)),
             )
             self._touch(db)

@@ -18,7 +18,7 @@ from canswarm_tui.engine.spool import Spool
 from canswarm_tui.engine.step import Comparison, Figure, Finding, Keep, Kind, Level, Outcome, Progress, Verdict
 from canswarm_tui.engine.steps.blobs_minio import sound_blobs
 from canswarm_tui.engine.steps.cid_export import cid_file, export_cids, verify_export
-from canswarm_tui.engine.steps.etcd_choice import choose, put_back
+from canswarm_tui.engine.steps.etcd_choice import choose, put_back, remove_renewed
 from canswarm_tui.engine.steps.keyed import Findings, Mended, SetDigest, SetName, compare_keyed
 from canswarm_tui.engine.steps.replaced import plus_kept
 from canswarm_tui.engine.text import bytes_text, shown
@@ -145,7 +145,7 @@ class BlobsToIpfs:
         if ctx.journal.sibling(MAP_STEP).count_receipts():
             with _map(ctx) as (map_ctx, client):
                 sink = cas_map_sink(client)
-                changed = put_back(map_ctx, sink, MAP_PLAN)
+                changed = put_back(map_ctx, sink, MAP_PLAN) + remove_renewed(map_ctx, sink, MAP_PLAN)[1]
                 outcome = plus_kept(outcome, changed + undo(sink, map_ctx, MAP_PLAN).conflicts)
         cid_file(ctx).unlink(missing_ok=True)
         return replace(

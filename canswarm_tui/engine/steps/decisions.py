@@ -14,7 +14,7 @@ from canswarm_tui.engine.errors import Blocked, EngineError
 from canswarm_tui.engine.records import Record, Wanted
 from canswarm_tui.engine.spool import Spool
 from canswarm_tui.engine.step import Finding, Keep, Kind, Level, Outcome, Progress, Verdict
-from canswarm_tui.engine.steps.etcd_choice import choose, put_back
+from canswarm_tui.engine.steps.etcd_choice import choose, put_back, remove_renewed
 from canswarm_tui.engine.steps.keyed import Findings, Mended, SetDigest, SetName, compare_keyed
 from canswarm_tui.engine.steps.replaced import plus_kept
 from canswarm_tui.engine.text import duration_text, shown
@@ -110,7 +110,8 @@ class Decisions:
         with _etcd(ctx) as etcd:
             sink = decision_sink(etcd, ctx.settings.etcd)
             changed = put_back(ctx, sink, PLAN)
-            return plus_kept(undo(sink, ctx, PLAN), changed)
+            removed, kept = remove_renewed(ctx, sink, PLAN)
+            return plus_kept(undo(sink, ctx, PLAN), changed + kept, removed)
 
     def resolve(self, ctx: StepContext, finding: Finding, keep: Keep) -> Outcome:
         """Keep etcd's value, or put Redis's in its place; etcd's former value is kept whole for an undo."""

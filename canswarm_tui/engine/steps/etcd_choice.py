@@ -11,7 +11,7 @@ from canswarm_tui.engine.records import Record
 from canswarm_tui.engine.step import Finding, Keep, Outcome
 from canswarm_tui.engine.steps import replaced
 from canswarm_tui.engine.text import shown
-from canswarm_tui.engine.transfer import CopyPlan
+from canswarm_tui.engine.transfer import CopyPlan, kept
 from canswarm_tui.engine.v2.decisions import EXISTING_SHOWN_BYTES, EtcdSink
 
 
@@ -51,3 +51,21 @@ def put_back(ctx: StepContext, sink: EtcdSink, plan: CopyPlan) -> int:
         return sink.replace(record, hashlib.sha256(there).digest()) is not None
 
     return replaced.put_back(ctx, plan, fetch, replace)
+
+
+def remove_renewed(ctx: StepContext, sink: EtcdSink, plan: CopyPlan) -> tuple[int, int]:
+    """After `put_back`: delete what a person let this run put over a value of its own; (removed, changed since)."""
+    kept_ones = {key for key, _ in ctx.journal.replaced()}
+    renewed = [r for r in ctx.journal.receipts(fates=(ReceiptFate.REPLACED,)) if r.key not in kept_ones]
+    removed = changed = 0
+    for receipt in renewed:
+        ctx.journal.mark_write()
+        there = sink.get(receipt.key)
+        ours = there is not None and hashlib.sha256(there.value).digest() == receipt.digest
+        if there is not None and not (ours and sink.delete(there)):
+            changed += 1
+            ctx.found(kept(plan, receipt.key))
+            continue
+        removed += there is not None
+        ctx.journal.set_fates([receipt.key], ReceiptFate.REMOVED)
+    return removed, changed

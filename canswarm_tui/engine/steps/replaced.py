@@ -61,9 +61,13 @@ def put_back(
     return changed
 
 
-def plus_kept(outcome: Outcome, changed: int) -> Outcome:
-    """The outcome of an undo that also left this many alone."""
-    if not changed:
-        return outcome
-    summary = f"{outcome.summary}, {changed:,} more have changed since and were kept"
-    return replace_fields(outcome, conflicts=outcome.conflicts + changed, summary=summary)
+def plus_kept(outcome: Outcome, changed: int, removed: int = 0) -> Outcome:
+    """The outcome of an undo that also left this many alone, and removed so many whose value a person had renewed."""
+    summary = outcome.summary
+    if removed:
+        summary += f", {removed:,} more whose value a person had renewed were removed"
+    if changed:
+        summary += f", {changed:,} more have changed since and were kept"
+    return replace_fields(
+        outcome, removed=outcome.removed + removed, conflicts=outcome.conflicts + changed, summary=summary
+    )

@@ -109,6 +109,11 @@ class EtcdSink:
         answer = self._client.write("Txn", rpc.TxnRequest(compare=[same], success=[put]))
         return found.value if answer.succeeded else None
 
+    def delete(self, entry: Entry) -> bool:
+        """Delete the record of an entry that `get` gave; False, with nothing done, if it has changed since."""
+        key = self.prefix + entry.key
+        return self._delete_unchanged({key: entry.mod_revision})[key] is not Removal.KEPT
+
     def get(self, key: bytes) -> Entry | None:
         """What is under the record key `key`; the entry's key is without the prefix."""
         found = self._client.get(self.prefix + key)

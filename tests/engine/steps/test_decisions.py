@@ -154,6 +154,36 @@ def test_of_two_values_that_a_person_had_replaced_an_undo_puts_the_later_one_bac
     assert {e.key: e.value for e in sink.scan()} == {b"plain": b"changed again"}
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_value_of_this_run_that_a_person_had_renewed_is_removed_by_an_undo(
+    bench: Bench, sink: EtcdSink, times: int
+) -> None:
+    bench.run("decisions")
+    client = redis.Redis.from_url(bench.settings.site.redis_url)
+    for epoch in range(times):
+        client.set("decide:plain", decision("plain").replace(b'"epoch": 1', b'"epoch": 1%d' % epoch))
+        bench.runner().run(["decisions"])
+        (stored,) = bench.findings("decisions")
+        bench.runner().resolve(stored, Keep.SITE, "operator", "the site has moved")
+        assert bench.runner().run(["decisions"]).exit_code is ExitCode.DONE
+    client.close()
+    bench.undo("decisions")
+    assert list(sink.scan()) == []
+
+
+def test_a_renewed_value_that_somebody_has_changed_since_is_kept_by_an_undo(bench: Bench, sink: EtcdSink) -> None:
+    bench.run("decisions")
+    client = redis.Redis.from_url(bench.settings.site.redis_url)
+    client.set("decide:plain", decision("plain").replace(b'"epoch": 1', b'"epoch": 7'))
+    client.close()
+    bench.runner().run(["decisions"])
+    (stored,) = bench.findings("decisions")
+    bench.runner().resolve(stored, Keep.SITE, "operator", "the site has moved")
+    _put(sink, b"plain", b"theirs")
+    assert bench.undo("decisions").conflicts == 1
+    assert {e.key: e.value for e in sink.scan()} == {b"plain": b"theirs"}
+
+
 def test_a_value_that_nobody_was_shown_is_not_overwritten(bench: Bench, sink: EtcdSink) -> None:
     _put(sink, b"plain", b"shown")
     bench.runner().run(["decisions"])
