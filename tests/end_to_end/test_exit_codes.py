@@ -152,6 +152,20 @@ def test_the_version_loads_neither_the_interface_nor_a_client() -> None:
     assert not {"textual", "rich", "grpc", "redis", "minio", "httpx", "automerge"} & set(done.stdout.split())
 
 
+def test_the_whole_engine_loads_without_the_interface_and_its_libraries() -> None:
+    """Deferred imports within functions apart: those the import contracts see."""
+    code = (
+        "import importlib, pkgutil, sys, canswarm_tui.engine as engine\n"
+        "for one in pkgutil.walk_packages(engine.__path__, engine.__name__ + '.'): importlib.import_module(one.name)\n"
+        "print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "canswarm_tui.engine.runner" in loaded
+    ours = {name for name in loaded if name.startswith("canswarm_tui.") and ".engine" not in name}
+    assert not ours | ({"textual", "rich"} & loaded)
+
+
 def test_the_run_keeps_a_report_in_three_forms(place: Place, tmp_path: Path) -> None:
     assert place.program("run", "preflight", "documentation", "--yes").returncode == 0
     done = place.program("report", "--json")
