@@ -201,6 +201,19 @@ async def test_the_palette_opens_a_screen(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
+async def test_the_whole_path_of_the_log_is_shown_however_long_it_is(tmp_path: Path) -> None:
+    app, _ = make_app(tmp_path / ("deep" * 20))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("l")
+        await pilot.pause()
+        where = app.screen.query_one("#where", Static)
+        told = "".join(
+            strip.text.strip() for strip in app.screen._compositor.render_strips()[1 : 1 + where.size.height]
+        )
+        assert told.replace("in/", "in /").endswith(str(app.place.log))
+
+
+@pytest.mark.asyncio
 async def test_the_log_is_searched_whole_followed_and_saved(tmp_path: Path) -> None:
     app, _ = make_app(tmp_path)
     app.place.log.write_text("a needle of long ago\n" + "hay\n" * 30_000 + f"{HOSTILE}\n")
