@@ -7,7 +7,7 @@ A blob up to 2 MiB has a CID that follows from its v1 hash; the CIDs of larger o
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -28,7 +28,7 @@ from canswarm_tui.engine.v2.blobs_minio_reader import ReadBlob, read_many
 from canswarm_tui.engine.v2.cid import Cid
 from canswarm_tui.engine.v2.decisions import cas_map_sink
 from canswarm_tui.engine.v2.etcd_client import EtcdClient
-from canswarm_tui.engine.v2.ipfs_reader import BlobRead, ManifestLost, read_back
+from canswarm_tui.engine.v2.ipfs_reader import BlobRead, ManifestLost, read_back, read_blob
 from canswarm_tui.engine.v2.kubo import KuboApi
 from canswarm_tui.engine.v2.s3_client import S3Client
 from canswarm_tui.engine.v2.unixfs import RAW_LIMIT
@@ -36,8 +36,10 @@ from canswarm_tui.engine.v2.unixfs import RAW_LIMIT
 MEND = (
     "run the step again: it brings what is missing; a block damaged on the disk `ipfs repo verify --drop` removes first"
 )
-UNPINNED = "no pin of this run in IPFS holds it: it is missing there, or the next garbage collection may take it away"
-NAME = SetName("blobs", "blob", "IPFS", "by content", Mended.BY_RUNNING_AGAIN, MEND, UNPINNED)
+UNPINNED = "no pin of this run in IPFS holds it"
+ASKED_AT_MOST = 1000
+"""Blobs whose blocks are looked for where no pin holds them; of more it is only told that none does."""
+NAME = SetName("blobs", "blob", "IPFS", "by content", Mended.BY_RUNNING_AGAIN, MEND)
 MAP_NAME = SetName("large blobs", "cid", "etcd's map of CIDs", "by content", Mended.BY_CHOICE)
 PLAN = CopyPlan("blobs", "blob", "IPFS", window=2)
 MAP_PLAN = CopyPlan("CIDs of large blobs", "cid", "etcd", window=1)
@@ -124,8 +126,9 @@ class BlobsToIpfs:
         with KuboApi(ctx.settings.ipfs) as api, Spool(ctx.scratch) as spool:
             _read_back(ctx, api, spool, findings, returned)
             verdict = compare_keyed(
-                ctx, sound_blobs(ctx), spool.items(), NAME, value_text=_told, size_bytes=lambda: returned.size_bytes
-            )
+                ctx, sound_blobs(ctx), spool.items(), NAME, value_text=_told, size_bytes=lambda: returned.size_bytes,
+                missing=_why_missing(ctx, api),
+            )  # fmt: skip
             findings.flush()
         pinned = verdict.comparisons[0]
         map_comparison, differences = _verify_map(ctx)
@@ -228,6 +231,24 @@ def _read_back(ctx: StepContext, api: KuboApi, spool: Spool, findings: Findings,
     spool.put_many(waiting)
     # A blob may be pinned twice, once damaged: the sound one counts, and was put first.
     spool.put_many(troubled)
+
+
+def _why_missing(ctx: StepContext, api: KuboApi) -> Callable[[bytes], str]:
+    """Tells of a blob that no pinned archive returned whether its blocks are there all the same."""
+    asked = 0
+
+    def why(key: bytes) -> str:
+        nonlocal asked
+        asked += 1
+        receipt = ctx.journal.receipt(key)
+        if receipt is None or not receipt.place or asked > ASKED_AT_MOST:
+            return UNPINNED
+        read = read_blob(api, bytes.fromhex(key.decode()), Cid.parse(receipt.place))
+        if read.intact:
+            return f"{UNPINNED}: it is there whole, and the next garbage collection may take it away"
+        return f"{UNPINNED}, and {read.problem}"
+
+    return why
 
 
 def _count(ctx: StepContext, returned: _Returned, blob: BlobRead) -> None:

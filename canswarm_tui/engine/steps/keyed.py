@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from canswarm_tui.engine.compare import Keyed, Pair, Side, side_by_side
@@ -40,8 +40,6 @@ class SetName:
     """How a record that this run had copied and that is something else now is put right."""
     remedy: str = "run the step again: it copies it anew"
     """What to do where running again mends it."""
-    missing: str = ""
-    """What is told of a record that the target did not return, where that is not just `it is missing in …`."""
 
 
 @dataclass
@@ -81,11 +79,13 @@ def compare_keyed(
     total: int | None = None,
     value_text: Callable[[bytes], str] = bytes.hex,
     size_bytes: Callable[[], int] = lambda: 0,
+    missing: Callable[[bytes], str] | None = None,
 ) -> Verdict:
     """Compare two streams of (key, content or digest) sorted by key; every difference becomes a finding by name.
 
     A record that this run had copied and that is missing at the target loses its receipt, so that the next run copies
     it again. What the target holds beyond the site is a difference when this run put it there, a note otherwise.
+    `missing` says of a key that did not come why not; without it, that it is missing in the target.
     """
     count, findings, meter = _Count(), Findings(ctx), Meter()
     lost: list[bytes] = []
@@ -97,7 +97,7 @@ def compare_keyed(
         elif pair.side is Side.DIFFERS and pair.key in kept:
             count.kept += 1
         else:
-            _differs(ctx, pair, name, count, findings, lost, value_text)
+            _differs(ctx, pair, name, count, findings, lost, value_text, missing)
         count.compared += pair.side is not Side.EXTRA
         done = count.compared
         if done % 256 == 0:
@@ -117,6 +117,7 @@ def _differs(
     findings: Findings,
     lost: list[bytes],
     value_text: Callable[[bytes], str],
+    missing: Callable[[bytes], str] | None,
 ) -> None:
     receipt = ctx.journal.receipt(pair.key)
     ours = receipt is not None and receipt.fate in (ReceiptFate.CREATED, ReceiptFate.REPLACED)
@@ -128,7 +129,10 @@ def _differs(
     damaged = pair.side is Side.DIFFERS and name.mended is Mended.BY_RUNNING_AGAIN
     if (pair.side is Side.MISSING or damaged) and receipt is not None:
         lost.append(pair.key)
-    findings.add(_difference(pair, name, receipt, ours=ours, value_text=value_text))
+    found = _difference(pair, name, receipt, ours=ours, value_text=value_text)
+    if pair.side is Side.MISSING and missing is not None:
+        found = replace(found, happened=missing(pair.key))
+    findings.add(found)
 
 
 def _moved_in_site(pair: Pair, receipt: Receipt | None) -> bool:
@@ -162,10 +166,7 @@ def _difference(
             CHOOSE, details,
         )  # fmt: skip
     code, happened, remedy = {
-        Side.MISSING: (
-            "missing", name.missing or f"it is missing in {name.target}",
-            "run the step again: it copies what is missing",
-        ),
+        Side.MISSING: ("missing", f"it is missing in {name.target}", "run the step again: it copies what is missing"),
         Side.EXTRA: (
             "vanished", f"this run copied it to {name.target}, but the site does not have it any more",
             "find out who removed it from the site; accept this with a reason, or undo the step",
