@@ -56,7 +56,9 @@ def test_a_whole_migration_and_its_rollback_by_keys_only_at_80_by_24(
     terminal.until(lambda text: "Nothing runs." in text, 180)
     terminal.press("\x1b[F")
     assert states(place)["verification"] is StepState.PROVED
-    terminal.press("bx")
+    terminal.press("b")
+    terminal.until(lambda text: "x Roll back" in text)
+    terminal.press("x")
     terminal.until(lambda text: "Type the site's name" in text)
     terminal.settle()
     name = Path(place.environment["CANSWARM_SITE__ROOT"]).name
