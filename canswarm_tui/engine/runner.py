@@ -176,8 +176,15 @@ class Runner:
 
     def _undo_step(self, journal: Journal, info: StepInfo) -> Outcome:
         with self._verb(journal, info, Verb.UNDO) as ctx:
+            was = ctx.journal.record()
             ctx.journal.set_state(StepState.RUNNING)
-            outcome = self.steps(info.name).undo(ctx)
+            try:
+                outcome = self.steps(info.name).undo(ctx)
+            except EngineError as exc:
+                touched = ctx.journal.record().wrote_at != was.wrote_at
+                if not touched and (info.writes_target or isinstance(exc, Blocked)):
+                    ctx.journal.set_state(was.state)  # nothing was removed: it is as it was
+                raise
             self._end(ctx, StepState.NEEDS_ATTENTION if outcome.conflicts else StepState.UNDONE, outcome=outcome)
         return outcome
 
@@ -341,8 +348,8 @@ class Runner:
         log.warning("%s of %s ended: %s", ctx.verb.value, ctx.step, error)
         try:
             before = ctx.journal.record().state
-            moved = ctx.verb is Verb.UNDO or before is StepState.RUNNING
-            ctx.journal.set_state(StepState.STOPPED if moved else before, error=str(error))
+            stopped = StepState.STOPPED if before is StepState.RUNNING else before
+            ctx.journal.set_state(stopped, error=str(error))
             ctx.journal.note(ctx.verb, "stopped", {"error": str(error)})
         except EngineError:
             log.exception("the end could not be journalled")

@@ -299,6 +299,30 @@ def test_an_undo_that_is_killed_leaves_no_proof_of_what_it_has_begun_to_remove(b
     assert bench.record("decisions").state is StepState.UNDONE
 
 
+def test_an_undo_that_reaches_nothing_leaves_the_step_as_it_was_and_one_that_has_begun_leaves_it_stopped(
+    bench: Bench,
+) -> None:
+    bench.runner().run()
+
+    class Away(Fake):
+        touches = False
+
+        def undo(self, ctx: StepContext) -> Outcome:
+            if self.touches:
+                ctx.journal.mark_write()
+            raise Unreachable("etcd", "it does not answer", "start it")
+
+    away = bench.fakes["decisions"] = Away()
+    for touches, state, final in (
+        (False, StepState.PROVED, StepState.PROVED), (True, StepState.STOPPED, StepState.NOT_STARTED),
+    ):  # fmt: skip
+        away.touches = touches
+        with pytest.raises(Unreachable):
+            bench.runner().undo("decisions")
+        assert bench.record("decisions").state is state
+        assert bench.record("verification").state is final
+
+
 def test_what_an_undo_had_to_keep_waits_until_a_verify_finds_everything_equal(bench: Bench) -> None:
     bench.runner().run()
 

@@ -19,7 +19,7 @@ from canswarm_tui.engine.backup.compare import RestoreProof, Unlike
 from canswarm_tui.engine.backup.retention import list_backups
 from canswarm_tui.engine.context import StepContext
 from canswarm_tui.engine.errors import Blocked
-from canswarm_tui.engine.journal import Journal
+from canswarm_tui.engine.journal import Journal, StepState
 from canswarm_tui.engine.place import place_of
 from canswarm_tui.engine.settings import BackupSettings, Settings, SiteSettings
 from canswarm_tui.engine.step import Level
@@ -249,8 +249,9 @@ def test_a_backup_that_is_gone_is_told(bench: Bench) -> None:
 def test_undo_is_refused_before_the_retention_date(bench: Bench) -> None:
     bench.run("backup")
     with pytest.raises(Blocked, match="it must be kept until"):
-        bench.undo("backup")
+        bench.runner().undo("backup")
     assert len(folders(bench)) == 1
+    assert bench.record("backup").state is StepState.PROVED
 
 
 def test_a_backup_folder_inside_the_site_blocks(bench: Bench) -> None:
