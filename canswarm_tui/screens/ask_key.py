@@ -19,6 +19,7 @@ from canswarm_tui.engine.errors import EngineError
 from canswarm_tui.engine.settings import Settings
 from canswarm_tui.engine.text import shown
 from canswarm_tui.engine.three_ways import HINTS, keys_from
+from canswarm_tui.screens.dialog import leaving
 
 OFFERED = 50
 
@@ -36,7 +37,7 @@ class AskKeyScreen(ModalScreen[bytes]):
 
     CSS_PATH: ClassVar[list[str | PurePath]] = ["modal.tcss", "ask_key.tcss"]
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,ctrl+c", "cancel", "Cancel", id="cancel-key", priority=True),
+        leaving("cancel", "Cancel", "cancel-key"),
         Binding("down", "to_list", "List", id="to-keys", show=False),
     ]
 

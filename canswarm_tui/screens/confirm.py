@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.events import Key
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
 from canswarm_tui.engine.text import shown
+from canswarm_tui.screens.dialog import leaving
 
 
 class ConfirmScreen(ModalScreen[bool]):
@@ -19,9 +20,7 @@ class ConfirmScreen(ModalScreen[bool]):
 
     CSS_PATH = "modal.tcss"
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,ctrl+c", "cancel", "Cancel", id="cancel-confirm", priority=True)
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [leaving("cancel", "Cancel", "cancel-confirm")]
 
     def __init__(self, question: str, name: str | None = None) -> None:
         super().__init__()

@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
+
+from canswarm_tui.screens.dialog import leaving
 
 
 class PeerScreen(ModalScreen[str]):
     """Gives the path as it was typed, or nothing."""
 
     CSS_PATH = "modal.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,ctrl+c", "cancel", "Cancel", id="cancel-peer", priority=True)
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [leaving("cancel", "Cancel", "cancel-peer")]
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):

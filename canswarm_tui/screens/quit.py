@@ -5,17 +5,19 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
+
+from canswarm_tui.screens.dialog import leaving
 
 
 class QuitScreen(ModalScreen[bool]):
     """True: stop at a safe point, then leave."""
 
     CSS_PATH = "modal.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,ctrl+c", "stay", "Stay", id="stay", priority=True)]
+    BINDINGS: ClassVar[list[BindingType]] = [leaving("stay", "Stay", "stay")]
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):

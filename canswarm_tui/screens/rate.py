@@ -5,21 +5,20 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from canswarm_tui.engine.rate import limit_text, read_limit
+from canswarm_tui.screens.dialog import leaving
 
 
 class RateScreen(ModalScreen[tuple[float | None]]):
     """Gives records a second, or None for no limit, in a tuple of one; nothing at all when it is left."""
 
     CSS_PATH = "modal.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,ctrl+c", "cancel", "Cancel", id="cancel-rate", priority=True)
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [leaving("cancel", "Cancel", "cancel-rate")]
 
     def __init__(self, now: float | None) -> None:
         super().__init__()

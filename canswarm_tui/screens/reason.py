@@ -5,21 +5,20 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from canswarm_tui.engine.text import shown
+from canswarm_tui.screens.dialog import leaving
 
 
 class ReasonScreen(ModalScreen[str]):
     """Gives the reason, or nothing."""
 
     CSS_PATH = "modal.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,ctrl+c", "cancel", "Cancel", id="cancel-reason", priority=True)
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [leaving("cancel", "Cancel", "cancel-reason")]
 
     def __init__(self, subject: str, act: str = "Accept {} as it is.") -> None:
         """`act` is what will be done, with `{}` for the subject."""

@@ -56,8 +56,6 @@ def plan_text(ready: Readiness, theme: str) -> Text:
     """What a rollback would do now, in its order, each with the time that the same work took here."""
     muted = style_of("muted", theme)
     text = Text().append("A rollback would now", style_of("title", theme))
-    if not ready.plan:
-        return text.append("\n  do nothing: there is no backup to go back to.", muted)
     text.append(f"{'':<{WHAT_WIDTH - 13}}{'records':>9}{'time':>13}  as the last", muted)
     for number, step in enumerate(ready.plan, 1):
         count = "" if step.count is None else f"{step.count:,}"

@@ -17,9 +17,8 @@ from canswarm_tui.app import SwarmApp
 from canswarm_tui.engine.journal import Journal, StepState
 from canswarm_tui.engine.lock import hold_run
 from canswarm_tui.engine.place import Place
-from canswarm_tui.engine.readiness import Readiness
 from canswarm_tui.engine.step import Outcome, Progress, Verb
-from canswarm_tui.screens import about, rollback
+from canswarm_tui.screens import about
 from canswarm_tui.screens.about import AboutScreen
 from canswarm_tui.screens.confirm import ConfirmScreen
 from canswarm_tui.screens.findings import FindingsScreen
@@ -202,10 +201,7 @@ def test_no_findings_and_a_message(snap_compare: Callable[..., bool], tmp_path: 
 
 
 @SIZE_PARAMETERS
-def test_rollback_without_a_backup(
-    snap_compare: Callable[..., bool], tmp_path: Path, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rollback, "readiness", lambda _settings: Readiness((), None, None, ()))
+def test_rollback_without_a_backup(snap_compare: Callable[..., bool], tmp_path: Path, size: tuple[int, int]) -> None:
     app, _ = make_app(tmp_path)
 
     async def opened(pilot: Pilot[int]) -> None:
