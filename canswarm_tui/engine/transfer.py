@@ -50,9 +50,9 @@ class _Totals:
     size_bytes: int = 0
     meter: Meter = field(default_factory=Meter)
 
-    def count_created(self, receipts: Sequence[Receipt]) -> int:
-        """Count what of them this run created; returns how many that were."""
-        sizes = [r.size for r in receipts if r.fate is ReceiptFate.CREATED]
+    def count_created(self, batch: ClosedBatch) -> int:
+        """Count what of it this run created; returns how many that were."""
+        sizes = [w.size for w in batch.whole] or [r.size for r in batch.receipts if r.fate is ReceiptFate.CREATED]
         self.created += len(sizes)
         self.size_bytes += sum(sizes)
         return len(sizes)
@@ -228,21 +228,25 @@ def _settle_open(sink: Sink, ctx: StepContext, plan: CopyPlan, totals: _Totals) 
     for batch in ctx.journal.open_batches():
         ctx.stop.check()
         landed = ctx.retry.call(lambda b=batch: sink.settle(b.wanted, b.tag))  # type: ignore[misc]
-        receipts = _receipts(batch, landed)
-        ctx.say(f"batch {batch.number} was interrupted: {len(receipts):,} of {len(landed):,} {plan.noun} had arrived")
-        ctx.journal.commit(closed=[ClosedBatch(batch.number, receipts)])
+        closed = _closed(batch, landed)
+        arrived = len(closed.whole or closed.receipts)
+        ctx.say(f"batch {batch.number} was interrupted: {arrived:,} of {len(landed):,} {plan.noun} had arrived")
+        ctx.journal.commit(closed=[closed])
         # What was settled meets its receipt again when the source is read: don't count it twice.
-        totals.met -= totals.count_created(receipts)
+        totals.met -= totals.count_created(closed)
 
 
-def _receipts(batch: Batch, landed: Sequence[Landed]) -> tuple[Receipt, ...]:
-    """One for each record of the batch that is at the target; `landed` is in the batch's order."""
+def _closed(batch: Batch, landed: Sequence[Landed]) -> ClosedBatch:
+    """What of the batch is at the target; `landed` is in the batch's order."""
     number, created, present = batch.number, ReceiptFate.CREATED, ReceiptFate.PRESENT
-    return tuple(
+    if all(one.fate is Fate.CREATED and not one.where for one in landed):
+        return ClosedBatch(number, whole=batch.wanted)
+    receipts = tuple(
         Receipt(key, digest, size, created if one.fate is Fate.CREATED else present, one.where, number)
         for (key, digest, size), one in zip(batch.wanted, landed, strict=True)
         if one.fate is Fate.CREATED or one.fate is Fate.PRESENT
     )
+    return ClosedBatch(number, receipts)
 
 
 def _commit(
@@ -255,10 +259,10 @@ def _commit(
     closed = []
     conflicts: list[Finding] = []
     for batch, records, ones in landed:
-        receipts = _receipts(batch, ones)
-        closed.append(ClosedBatch(batch.number, receipts))
-        totals.present += len(receipts) - totals.count_created(receipts)
-        if len(receipts) < len(ones):
+        closed.append(_closed(batch, ones))
+        arrived = len(closed[-1].whole or closed[-1].receipts)
+        totals.present += arrived - totals.count_created(closed[-1])
+        if arrived < len(ones):
             conflicts += _conflicts(plan, records, ones)
     ctx.journal.commit(opened=opened, closed=closed)
     totals.conflicts += len(conflicts)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from canswarm_tui.engine.errors import NoSpace, SettingsError, SiteUnreadable, Unreachable
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 _CHECKPOINT_PAGES = 8000
 """32 MB of log between checkpoints: receipts come in key order, so a page is brought over once and not eight times."""
@@ -48,16 +48,22 @@ CREATE TABLE steps (
     error TEXT                  -- why it stopped
 ) WITHOUT ROWID;
 
--- a row for each batch; open until its receipts are in
+-- a row for each batch; open until its records are accounted for
 CREATE TABLE batches (
     id INTEGER PRIMARY KEY,
     step TEXT NOT NULL,
     tag TEXT NOT NULL,
-    wanted BLOB NOT NULL,       -- the intent: packed keys, digests, sizes; of a closed batch its first and last receipt
     opened_at REAL NOT NULL,
-    closed_at REAL
+    closed_at REAL,
+    first BLOB,                 -- of a closed batch: the first and last key that has a receipt of it
+    last BLOB,
+    whole INTEGER               -- how many receipts its intent stands for; none: they are in `receipts`
 );
 CREATE INDEX open_batches ON batches (step) WHERE closed_at IS NULL;
+CREATE INDEX whole_batches ON batches (step, first) WHERE whole IS NOT NULL;
+
+-- packed keys, digests, sizes: of an open batch what it wants, of a whole one what arrived
+CREATE TABLE intents (batch INTEGER PRIMARY KEY, wanted BLOB NOT NULL);
 
 CREATE TABLE receipts (
     step TEXT NOT NULL,

@@ -7,13 +7,12 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
-from itertools import islice
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from canswarm_tui.engine.checklist import FINAL, WRITERS
-from canswarm_tui.engine.journal import batches, findings
-from canswarm_tui.engine.journal.batches import Batch, ClosedBatch, Receipt, ReceiptFate
+from canswarm_tui.engine.journal import batches, findings, receipts
+from canswarm_tui.engine.journal.batches import STANDING, Batch, ClosedBatch, Receipt, ReceiptFate
 from canswarm_tui.engine.journal.findings import StoredFinding
 from canswarm_tui.engine.journal.schema import Json
 from canswarm_tui.engine.journal.state import StepRecord, StepState
@@ -22,6 +21,20 @@ from canswarm_tui.engine.step import Finding, Outcome, Verb, Verdict
 
 if TYPE_CHECKING:
     from canswarm_tui.engine.journal.journal import Journal
+
+
+@dataclass(frozen=True, slots=True)
+class KeptValue:
+    """What became of a value that a person lets us overwrite."""
+
+    own: bool
+    """This run had put it there, so it was not kept."""
+    earlier: bytes | None
+    """What had been kept for this key before."""
+
+    @property
+    def words(self) -> str:
+        return "its former one was this run's own" if self.own else "its former one is kept"
 
 
 class StepJournal:
@@ -66,69 +79,53 @@ class StepJournal:
         boundary = "+".join(name for name, there in (("intent", opened), ("receipts", closed)) if there)
         with self._journal.transaction(boundary) as db:
             batches.write_intents(db, self.step, opened)
-            batches.write_receipts(db, self.step, closed)
-            if any(r.fate is ReceiptFate.CREATED for c in closed for r in c.receipts) or opened:
+            receipts.close(db, self.step, closed)
+            if opened or any(c.whole or any(r.fate is ReceiptFate.CREATED for r in c.receipts) for c in closed):
                 self._touch(db)
 
-    def receipts(self, after: bytes = b"", fates: Sequence[ReceiptFate] = batches.STANDING) -> Iterator[Receipt]:
+    def receipts(self, after: bytes = b"", fates: Sequence[ReceiptFate] = STANDING) -> Iterator[Receipt]:
         """Receipts in key order, by default those of records that are at the target. Pages; safe beside `commit`."""
-        with self._journal.reading() as db:
-            pages = batches.read_receipts(db, self.step, after, fates)
+        at = after or None
         while True:
-            with self._journal.reading():
-                page = list(islice(pages, batches.PAGE))
+            with self._journal.reading() as db:
+                page = receipts.page(db, self.step, at, fates)
             if not page:
                 return
             yield from page
+            at = page[-1].key
 
     def receipt(self, key: bytes) -> Receipt | None:
         with self._journal.reading() as db:
-            row = db.execute(
-                "SELECT key, digest, size, fate, place, batch FROM receipts WHERE step = ? AND key = ?",
-                (self.step, key),
-            ).fetchone()
-        return None if row is None else Receipt(row[0], row[1], row[2], ReceiptFate(row[3]), row[4], row[5])
+            return receipts.one(db, self.step, key)
 
-    def count_receipts(self, fates: Sequence[ReceiptFate] = batches.STANDING) -> int:
-        marks = ",".join("?" * len(fates))
+    def count_receipts(self, fates: Sequence[ReceiptFate] = STANDING) -> int:
         with self._journal.reading() as db:
-            number: int = db.execute(
-                f"SELECT count(*) FROM receipts WHERE step = ? AND fate IN ({marks})",
-                (self.step, *map(int, fates)),
-            ).fetchone()[0]
-            return number
+            return receipts.count(db, self.step, fates)
 
     def batches_with(self, fate: ReceiptFate) -> Iterator[tuple[Batch, tuple[Receipt, ...]]]:
         """Closed batches that have receipts of this fate, the newest first, each with just those receipts."""
         with self._journal.reading() as db:
-            spans = db.execute(
-                "SELECT id, tag, wanted FROM batches WHERE step = ? AND closed_at IS NOT NULL ORDER BY id DESC",
+            closed = db.execute(
+                "SELECT id, tag FROM batches WHERE step = ? AND closed_at IS NOT NULL ORDER BY id DESC",
                 (self.step,),
             ).fetchall()
-        for number, tag, span in spans:
+        for number, tag in closed:
             with self._journal.reading() as db:
-                receipts = batches.receipts_of(db, self.step, number, batches.unpack(span), fate)
-            if receipts:
-                yield Batch(number, tag, tuple(Wanted(r.key, r.digest, r.size) for r in receipts)), receipts
+                found = receipts.of_batch(db, self.step, number, fate)
+            if found:
+                yield Batch(number, tag, tuple(Wanted(r.key, r.digest, r.size) for r in found)), found
 
     def put_receipt(self, receipt: Receipt) -> None:
         """Record what a person decided about one record, outside any batch (batch 0)."""
         with self._journal.transaction("receipt") as db:
-            db.execute(
-                "INSERT OR REPLACE INTO receipts (step, key, digest, size, fate, place, batch)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (self.step, receipt.key, receipt.digest, receipt.size, int(receipt.fate), receipt.place, receipt.batch),
-            )
+            receipts.put(db, self.step, (receipt,))
             if receipt.fate is ReceiptFate.REPLACED:
                 self._touch(db)
 
     def set_fates(self, keys: Iterable[bytes], fate: ReceiptFate) -> None:
         """Change what is known of records that have a receipt, such as LOST after a verify or REMOVED by an undo."""
         with self._journal.transaction("fates") as db:
-            db.executemany(
-                "UPDATE receipts SET fate = ? WHERE step = ? AND key = ?",
-                ((int(fate), self.step, k) for k in keys),
-            )
+            receipts.set_fates(db, self.step, keys, fate)
             if fate is ReceiptFate.REMOVED:
                 self._touch(db)
 
@@ -170,29 +167,35 @@ class StepJournal:
         with self._journal.transaction("fact") as db:
             db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", (self.step, name, json.dumps(value)))
 
-    def keep_replaced(self, key: bytes, value: bytes) -> None:
+    def keep_replaced(self, key: bytes, value: bytes) -> KeptValue:
         """Keep, whole, what a person lets us overwrite; before it is overwritten.
 
         A later value takes the place of an earlier one. What this run itself had put there is not kept: an undo has
         nothing to put back then.
         """
-        ours = (ReceiptFate.CREATED, ReceiptFate.REPLACED)
         with self._journal.transaction("replaced") as db:
-            db.execute(
-                "INSERT INTO replaced SELECT ?, ?, ?"
-                " WHERE NOT EXISTS (SELECT 1 FROM receipts WHERE step = ? AND key = ? AND digest = ?"
-                " AND fate IN (?, ?)) ON CONFLICT DO UPDATE SET value = excluded.value",
-                (self.step, key, value, self.step, key, hashlib.sha256(value).digest(), *map(int, ours)),
+            known = receipts.one(db, self.step, key)
+            own = (
+                known is not None
+                and known.fate in (ReceiptFate.CREATED, ReceiptFate.REPLACED)
+                and known.digest == hashlib.sha256(value).digest()
             )
+            row = db.execute("SELECT value FROM replaced WHERE step = ? AND key = ?", (self.step, key)).fetchone()
+            if not own:
+                db.execute("INSERT OR REPLACE INTO replaced VALUES (?, ?, ?)", (self.step, key, value))
             self._touch(db)
+        return KeptValue(own, None if row is None else row[0])
 
     def replaced(self) -> list[tuple[bytes, bytes]]:
         with self._journal.reading() as db:
             return db.execute("SELECT key, value FROM replaced WHERE step = ? ORDER BY key", (self.step,)).fetchall()
 
-    def forget_replaced(self, key: bytes) -> None:
+    def forget_replaced(self, key: bytes, earlier: bytes | None = None) -> None:
+        """Keep nothing for this key any more, or again what was kept before: the `earlier` of `keep_replaced`."""
         with self._journal.transaction("replaced") as db:
             db.execute("DELETE FROM replaced WHERE step = ? AND key = ?", (self.step, key))
+            if earlier is not None:
+                db.execute("INSERT INTO replaced VALUES (?, ?, ?)", (self.step, key, earlier))
 
     def mark_write(self) -> None:
         """The target is about to change, by something other than a batch: earlier verdicts are stale."""

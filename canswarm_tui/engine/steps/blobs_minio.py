@@ -119,15 +119,15 @@ class BlobsToMinio:
                 )
             former, etag = there
             require_shown(finding, hashlib.sha256(former).hexdigest(), shown(former[:EXISTING_BYTES]))
-            ctx.journal.keep_replaced(key, former)
+            kept = ctx.journal.keep_replaced(key, former)
             ctx.journal.put_receipt(Receipt(key, digest, len(content), ReceiptFate.REPLACED, "", 0))
             if not sink.replace(key, content, etag, f"{ctx.journal.run_id}-0"):
                 ctx.journal.set_fates([key], ReceiptFate.LOST)
-                ctx.journal.forget_replaced(key)
+                ctx.journal.forget_replaced(key, kept.earlier)
                 raise Blocked(shown(key), "MinIO's object changed at this moment", "look at both again")
             now = sink.fetch(key)
             require_arrived(key, None if now is None else now[0], digest)
-        return Outcome(created=1, summary=f"MinIO now holds the site's blob {shown(key)}; the former content is kept")
+        return Outcome(created=1, summary=f"MinIO now holds the site's blob {shown(key)}; {kept.words}")
 
 
 def _put_back(ctx: StepContext, sink: BlobSink) -> int:

@@ -28,15 +28,15 @@ def choose(ctx: StepContext, sink: EtcdSink, record: Record, finding: Finding, k
     if there is None:
         raise Blocked(shown(key), "etcd holds nothing under this key any more", "run the step again: it copies it")
     replaced.require_shown(finding, shown(there.value), shown(there.value[:EXISTING_SHOWN_BYTES]))
-    ctx.journal.keep_replaced(key, there.value)
+    former = ctx.journal.keep_replaced(key, there.value)
     ctx.journal.put_receipt(Receipt(key, record.digest, record.size, ReceiptFate.REPLACED, "", 0))
     if sink.replace(record, hashlib.sha256(there.value).digest()) is None:
         ctx.journal.set_fates([key], ReceiptFate.LOST)
-        ctx.journal.forget_replaced(key)
+        ctx.journal.forget_replaced(key, former.earlier)
         raise Blocked(shown(key), "etcd's value changed at this moment", "look at both values again")
     now = sink.get(key)
     replaced.require_arrived(key, None if now is None else now.value, record.digest)
-    return Outcome(created=1, summary=f"etcd now holds the site's value of {shown(key)}; its former one is kept")
+    return Outcome(created=1, summary=f"etcd now holds the site's value of {shown(key)}; {former.words}")
 
 
 def put_back(ctx: StepContext, sink: EtcdSink, plan: CopyPlan) -> int:

@@ -119,12 +119,12 @@ class PolicyToOpa:
                     "resolve the other conflicts, or remove what nobody needs there, then run the step again",
                 )  # fmt: skip
             require_shown(finding, shown(former, _SHOWN), shown(former[:EXISTING_BYTES]))
-            ctx.journal.keep_replaced(key, former)
+            kept = ctx.journal.keep_replaced(key, former)
             ctx.journal.put_receipt(Receipt(key, record.digest, record.size, ReceiptFate.REPLACED, "", 0))
             sink.replace(record)
             require_arrived(key, sink.held([key]).get(key), record.digest)
             others = _publish(ctx, sink, source_of(ctx))
-        words = f"OPA now holds ours as {shown(key)}; its former document is kept; {others.summary}"
+        words = f"OPA now holds ours as {shown(key)}; {kept.words}; {others.summary}"
         return Outcome(created=1 + others.created, conflicts=others.conflicts, summary=words)
 
 

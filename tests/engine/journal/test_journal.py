@@ -19,6 +19,7 @@ from canswarm_tui.engine.journal import (
     ReceiptFate,
     StepState,
 )
+from canswarm_tui.engine.journal.step_view import KeptValue
 from canswarm_tui.engine.records import Wanted
 from canswarm_tui.engine.step import Comparison, Finding, Kind, Level, Outcome, Verb, Verdict
 
@@ -102,6 +103,17 @@ def test_an_undo_puts_back_what_was_replaced_last_and_never_what_this_run_put_th
     assert journal.step("blobs-minio").replaced() == []
     step.forget_replaced(b"key")
     assert step.replaced() == []
+
+
+def test_a_replacement_that_failed_leaves_the_value_that_was_kept_before(journal: Journal) -> None:
+    step = journal.step("decisions")
+    assert step.keep_replaced(b"key", b"the first") == KeptValue(own=False, earlier=None)
+    ours = Receipt(b"key", hashlib.sha256(b"ours").digest(), 4, ReceiptFate.REPLACED, "", 0)
+    step.put_receipt(ours)
+    assert step.keep_replaced(b"key", b"ours") == KeptValue(own=True, earlier=b"the first")
+    failed = step.keep_replaced(b"key", b"somebody's")
+    step.forget_replaced(b"key", failed.earlier)
+    assert step.replaced() == [(b"key", b"the first")]
 
 
 def test_a_write_makes_an_earlier_verdict_stale(journal: Journal) -> None:

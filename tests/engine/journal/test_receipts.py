@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from canswarm_tui.engine.errors import SettingsError
 from canswarm_tui.engine.journal import Batch, ClosedBatch, Journal, Receipt, ReceiptFate, StepState
-from canswarm_tui.engine.journal.batches import PAGE, pack, unpack
+from canswarm_tui.engine.journal.batches import pack, unpack
+from canswarm_tui.engine.journal.receipts import PAGE
 from canswarm_tui.engine.records import Wanted
 from canswarm_tui.engine.step import Outcome
 
