@@ -90,7 +90,7 @@ class StartApp(App[Settings], inherit_bindings=False):
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f5", "go", "Save and go on", id="start-go", key_display="F5"),
-        Binding("tab", "app.focus_next", "Next field", id="start-next"),
+        Binding("tab", "app.focus_next", "Next field", id="start-next", priority=True),
         Binding("shift+tab", "app.focus_previous", "Field before", id="start-before", show=False),
         Binding("escape,ctrl+q,ctrl+c", "quit", "Leave", id="start-leave", key_display="esc"),
     ]
@@ -114,7 +114,8 @@ class StartApp(App[Settings], inherit_bindings=False):
         if self._past:
             yield Static("Runs to go on with: Enter opens one where it stands", classes="title", markup=False)
             yield RowTable(id="past", show_header=False)
-        yield Static("Or name a site and its servers", classes="title", markup=False)
+        name = "Or name a site and its servers" if self._past else "Name a site and its servers"
+        yield Static(name, classes="title", markup=False)
         with VerticalScroll(id="form"):
             for key, told in known_keys().items():
                 if key in FORM:
@@ -125,7 +126,7 @@ class StartApp(App[Settings], inherit_bindings=False):
                         self._values.get(key, ""), id=_field(key), placeholder=hint, password=secret, compact=True
                     )
                     yield Static("", id=f"{_field(key)}-said", classes="said", markup=False)
-        yield Static(f"To be saved in {shown(str(self._file), 300)}, readable by you alone.", id="where", markup=False)
+        yield Static(f"To be saved in {shown(str(self._file), 300)} (0600)", id="where", markup=False)
         yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:

@@ -151,3 +151,13 @@ async def test_every_field_is_a_setting(tmp_path: Path) -> None:
     app = StartApp(Preferences(), tmp_path / "canswarm.toml")
     async with app.run_test(size=(120, 40)):
         assert len(app.query(Input)) == len(FORM)
+
+
+async def test_the_footer_names_the_key_to_the_next_field(site: Path) -> None:
+    app = StartApp(Preferences())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        assert {"Next field", "Save and go on", "Leave"} <= {
+            active.binding.description for active in app.screen.active_bindings.values() if active.binding.show
+        }
+        assert "Or" not in str(app.query_one(".title", Static).content), "there is no past run to choose instead"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
 from canswarm_tui import start
 from canswarm_tui.engine.settings import Settings
@@ -42,3 +42,22 @@ def test_start(
         await pilot.pause()
 
     assert snap_compare(StartApp(Preferences(), FILE), terminal_size=size, run_before=told)
+
+
+def test_a_server_that_refuses(
+    snap_compare: Callable[..., bool], monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(Input, "_toggle_cursor", lambda _self: None)
+    monkeypatch.setattr(start, "past_runs", lambda _folder: iter(()))
+
+    async def asked(pilot: Pilot[Settings]) -> None:
+        box = pilot.app.query_one("#site--redis_url", Input)
+        box.focus()
+        await pilot.pause()
+        box.value = "redis://127.0.0.1:1/0"  # nothing listens on port 1
+        await pilot.press("tab")
+        said = pilot.app.query_one("#site--redis_url-said", Static)
+        while not str(said.content).startswith("✗"):
+            await pilot.pause(0.05)
+
+    assert snap_compare(StartApp(Preferences(), FILE), terminal_size=size, run_before=asked)
