@@ -12,7 +12,7 @@ from canswarm_tui.engine.backup.manifest import INDEX, PLAN_COPY
 from canswarm_tui.engine.journal import StepRecord, StoredFinding
 from canswarm_tui.engine.text import bytes_text, shown
 from canswarm_tui.theme import SIGNS, style_of
-from canswarm_tui.widgets.way_back import age_text
+from canswarm_tui.widgets.way_back import ANEW, FRESH, age_text
 
 REDIS = "redis"
 DAMAGED = "backup.damaged"
@@ -32,14 +32,16 @@ def backup_text(last: Mapping[str, str], held: Contents | None, now: datetime, t
     is_gone = held is not None and held.manifest is None
     if held is not None and is_gone:
         _sign(text, shown(held.trouble, 200), theme, holds=False)
-    proved = last.get("proved_at", "")
+    proved, aged = last.get("proved_at", ""), False
     if proved and is_gone:
         words = f"restored and compared equal before, {_made(proved, now)}: it can't be restored now"
     elif proved:
-        words = f"restored elsewhere and compared equal, {_made(proved, now)}"
+        moment = _moment(proved)
+        aged = moment is None or now - moment > FRESH
+        words = f"restored elsewhere and compared equal, {_made(proved, now)}{f': {ANEW}' if aged else ''}"
     else:
         words = "its restore is not proved: v restores it into a scratch folder and compares"
-    return _sign(text, words, theme, holds=bool(proved) and not is_gone)
+    return _sign(text, words, theme, holds=bool(proved) and not is_gone and not aged)
 
 
 def parts_text(held: Contents | None, record: StepRecord, found: Sequence[StoredFinding], theme: str) -> Text:

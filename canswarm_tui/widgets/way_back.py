@@ -13,6 +13,9 @@ from canswarm_tui.theme import SIGNS, style_of
 LISTED = 20
 WHAT_WIDTH = 35
 UNKNOWN = "unknown"
+FRESH = timedelta(days=7)
+"""A restore proof older than this is no tick: discs rot, people tidy up."""
+ANEW = "longer ago than a week, v proves it anew"
 
 
 def backups_text(ready: Readiness, now: datetime, theme: str) -> Text:
@@ -46,8 +49,10 @@ def proof_text(ready: Readiness, now: datetime, theme: str) -> Text:
     if ready.proved_at is None:
         word, told = "needs attention", "not proved: v restores it into a scratch folder and compares"
     else:
-        age = age_text(max(timedelta(0), now - ready.proved_at.astimezone(UTC)))
-        word, told = "proved", f"restored into a scratch folder and compared equal, {age} ago"
+        age = max(timedelta(0), now - ready.proved_at.astimezone(UTC))
+        word, told = "proved", f"restored into a scratch folder and compared equal, {age_text(age)} ago"
+        if age > FRESH:
+            word, told = "needs attention", f"{told}: {ANEW}"
     text.append(f"\n  {SIGNS[word]} ", style_of(word, theme))
     return text.append(told)
 
@@ -72,7 +77,7 @@ def _time(step: Planned) -> str:
 
 
 def _total(ready: Readiness) -> str:
-    if ready.unknown == len(ready.plan):
+    if ready.unknown and ready.known_s < 1:
         return UNKNOWN
     return f"> {duration_text(ready.known_s)}" if ready.unknown else _about(ready.known_s)
 

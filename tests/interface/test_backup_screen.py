@@ -13,9 +13,13 @@ from canswarm_tui.engine.backup.contents import contents_of
 from canswarm_tui.engine.backup.make import back_up
 from canswarm_tui.engine.backup.manifest import INDEX
 from canswarm_tui.engine.journal import Journal, StepState
+from canswarm_tui.engine.readiness import Readiness
 from canswarm_tui.engine.settings import SiteSettings
 from canswarm_tui.engine.step import Comparison, Finding, Kind, Level, Verb, Verdict
 from canswarm_tui.screens.opened import screen_of
+from canswarm_tui.theme import DARK, SIGNS
+from canswarm_tui.widgets.backup_text import backup_text
+from canswarm_tui.widgets.way_back import proof_text
 from tests.interface.fakes import make_app
 from tests.interface.test_interface import text_of
 from tests.interface.test_phase import until
@@ -100,6 +104,17 @@ async def test_what_is_in_it_is_told_part_by_part_and_equal_only_once_it_was_rea
         rows = {row.split()[0]: row.split() for row in text_of(app, "#parts").splitlines()[2:]}
         assert rows[".cas"][-2:] == ["1", "damaged"]
         assert rows["logs"][-1] == "equal"
+
+
+@pytest.mark.parametrize(("days", "holds"), [(6, True), (8, False)])
+def test_a_restore_proved_longer_ago_than_a_week_is_no_tick(tmp_path: Path, days: int, holds: bool) -> None:
+    now = datetime(2026, 11, 24, 12, tzinfo=UTC)
+    proved = now - timedelta(days=days)
+    told = backup_text({"folder": "/b", "proved_at": proved.isoformat()}, None, now, DARK.name).plain
+    assert (f"{SIGNS['proved']} restored" in told, "v proves it anew" in told) == (holds, not holds)
+    ready = Readiness((), Path("/b"), proved, ())
+    told = proof_text(ready, now, DARK.name).plain
+    assert (f"{SIGNS['proved']} restored" in told, "v proves it anew" in told) == (holds, not holds)
 
 
 def test_a_backup_whose_index_is_damaged_is_told_as_such(tmp_path: Path, v1_site: Path) -> None:

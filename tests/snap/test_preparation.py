@@ -140,7 +140,7 @@ HELD = Contents(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("state", ["before", "gone", "done", "damaged"])
+@pytest.mark.parametrize("state", ["before", "gone", "done", "damaged", "aged"])
 @SIZE_PARAMETERS
 def test_backup(
     snap_compare: Callable[..., bool],
@@ -154,6 +154,13 @@ def test_backup(
     monkeypatch.setattr(backup, "contents_of", lambda folder: contents_of(folder) if state == "gone" else HELD)
     if state != "before":
         fill_preparation(app.place)
+    if state == "aged":
+        journal = Journal.join(app.place.journal)
+        last = journal.step("backup").fact("last")
+        assert isinstance(last, dict)
+        made = {"created": "2026-10-28T09:00:00+00:00", "keep_until": "2026-11-27T09:00:00+00:00"}
+        journal.step("backup").set_fact("last", {**last, **made, "proved_at": "2026-10-28T09:01:00+00:00"})
+        journal.close()
     if state == "damaged":
         journal = Journal.join(app.place.journal)
         one = journal.step("backup")

@@ -189,9 +189,11 @@ def test_report(
     assert snap_compare(app, terminal_size=size, run_before=open_report)
 
 
+@pytest.mark.parametrize("proved_before", [timedelta(hours=4), timedelta(days=16)], ids=["fresh", "aged"])
 def test_rollback_readiness(
-    snap_compare: Callable[..., bool], tmp_path: Path, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+    snap_compare: Callable[..., bool], tmp_path: Path, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch,
+    proved_before: timedelta,
+) -> None:  # fmt: skip
     now = datetime(2026, 11, 23, 21, tzinfo=UTC)
     backup = _backup(now)
     measured = (("read the newest backup back, whole", None, 41.0, "backup"),
@@ -203,7 +205,7 @@ def test_rollback_readiness(
     ready = Readiness(
         (backup, Kept(Path("kept/b"), None, "unfinished", 9)),
         backup.folder,
-        now - timedelta(hours=4),
+        now - proved_before,
         tuple(Planned(*one) for one in measured),
     )
     monkeypatch.setattr(rollback, "readiness", lambda _settings: ready)
