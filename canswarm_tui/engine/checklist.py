@@ -40,6 +40,8 @@ class Group:
 
 FINAL = "verification"
 """The step that answers for all targets."""
+ONLY_LOOK = frozenset({"preflight", FINAL})
+"""Steps that write nothing anywhere, so that nothing of them can be undone."""
 
 STEPS: tuple[StepInfo, ...] = (
     StepInfo("preflight", "Preflight", "Pre-migration"),

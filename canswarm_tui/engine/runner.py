@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from canswarm_tui.engine import registry
-from canswarm_tui.engine.checklist import BY_NAME, FINAL, STEP_NAMES, STEPS, StepInfo, in_order
+from canswarm_tui.engine.checklist import BY_NAME, FINAL, ONLY_LOOK, STEP_NAMES, STEPS, StepInfo, in_order
 from canswarm_tui.engine.context import StepContext
 from canswarm_tui.engine.decisions_of_people import require_conflict
 from canswarm_tui.engine.errors import Blocked, Defect, EngineError, ExitCode, SettingsError, Unreachable, machine_error
@@ -111,7 +111,7 @@ class Runner:
     def undo(self, name: str) -> RunResult:
         """Remove what this run created in one step; later steps that stand on it must be undone before.
 
-        Where nothing was done, or all of it is undone already, that is said and the step's state stays.
+        Where nothing was written, or all of it is undone already, that is said and the step's state stays.
         """
         (info,) = in_order([name])
         with self._session([info]) as journal:
@@ -122,7 +122,9 @@ class Runner:
                         name, f"{later.title} stands on it", f"undo that first: `canswarm-tui undo {later.name}`"
                     )
             record = records.get(name, StepRecord(name))
-            if has_run(record):
+            if name in ONLY_LOOK:
+                self.emit(Said(name, f"nothing to undo: {info.title} only looks and writes nothing"))
+            elif has_run(record):
                 self._undo_step(journal, info)
             else:
                 self.emit(Said(name, f"nothing to undo: {info.title} is {record.state.value}"))

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widgets import Static
 
-from canswarm_tui.engine.checklist import BY_NAME
+from canswarm_tui.engine.checklist import BY_NAME, ONLY_LOOK
 from canswarm_tui.engine.journal import has_run
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class StepScreen(SwarmScreen):
         step = self._wanted_step()
         if step is None:
             return
-        if not has_run(self.swarm.model.records.get(step)):
+        if step in ONLY_LOOK or not has_run(self.swarm.model.records.get(step)):
             self.swarm.tell("there is nothing to undo here", severity="warning")
             return
         question = f"Undo {BY_NAME[step].title}: remove what this run created there, and nothing else."

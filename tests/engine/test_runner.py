@@ -281,6 +281,17 @@ def test_an_undo_of_what_was_never_done_or_is_undone_already_says_so_and_calls_n
     assert said == "nothing to undo: Decisions: Redis → etcd is undone"
 
 
+@pytest.mark.parametrize("name", ["preflight", "verification"])
+def test_a_step_that_only_looks_keeps_its_state_when_it_is_to_be_undone(bench: Bench, name: str) -> None:
+    bench.runner().run()
+    before = bench.record(name)
+    bench.events.clear()
+    bench.runner().undo(name)
+    (said,) = [event.text for event in bench.events if isinstance(event, Said)]
+    assert said.endswith("only looks and writes nothing")
+    assert bench.record(name) == before
+
+
 def test_an_undo_that_is_killed_leaves_no_proof_of_what_it_has_begun_to_remove(bench: Bench) -> None:
     bench.runner().run()
 
