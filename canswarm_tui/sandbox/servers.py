@@ -25,6 +25,8 @@ from canswarm_tui.sandbox.process import Running, free_port
 
 READY_WITHIN_S = 60.0
 BUCKET = "swarm-cas"
+USER = "sandbox-user"
+"""Not a word of anything else: a support bundle takes every access key out wherever it stands."""
 STATE = "server.json"
 """Written as soon as the process is there, so that it is known also when we are killed before it answers."""
 
@@ -86,7 +88,7 @@ def start_server(
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     secret = password if password is not None else secrets.token_urlsafe(24) if name == "minio" else ""
-    server = Server(name, port or free_port(), folder, Running(0, 0, folder / "server.log"), "swarm", secret, options)
+    server = Server(name, port or free_port(), folder, Running(0, 0, folder / "server.log"), USER, secret, options)
     return restart(server)
 
 
