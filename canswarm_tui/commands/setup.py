@@ -74,6 +74,8 @@ def init(face: Face, out: str | None, yes: bool, secrets: tuple[str, ...]) -> in
         if os.environ.get(env_name(key)) not in (None, values[key]) and values[key] != f"env:{env_name(key)}":
             face.tell(f"{env_name(key)} is set and says something else; it comes before this file's {key}")
     code = ExitCode.UNREACHABLE if any(complaints.values()) else ExitCode.DONE
+    if complaints["files"]:
+        code = ExitCode.SETTINGS
     return face.answer(code, {"file": str(path), "connections": complaints})
 
 

@@ -141,6 +141,17 @@ def test_paths_are_written_whole_and_a_site_that_is_none_is_told(place: Place, t
     assert tomllib.loads(file.read_text())["site"]["root"] == str(Path("no-site").absolute())
 
 
+def test_a_file_that_a_setting_names_and_that_is_no_certificate_is_a_wrong_setting(
+    place: Place, tmp_path: Path
+) -> None:
+    (tmp_path / "ca.pem").write_text("no certificate\n")
+    file = tmp_path / "canswarm.toml"
+    done = place.program("init", "--yes", "--out", str(file), "--set", f"etcd.ca={tmp_path / 'ca.pem'}")
+    assert done.returncode == 2, done.stderr
+    assert "✗ files: etcd.ca" in done.stdout
+    assert tomllib.loads(file.read_text())["etcd"]["ca"] == str(tmp_path / "ca.pem")
+
+
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [
