@@ -22,6 +22,9 @@ from canswarm_tui.widgets.row_table import RowTable
 
 PAGE = 200
 KEY_WIDTH = 66
+"""Characters of a key; a longer one says how many it has."""
+KEY_CELLS = KEY_WIDTH + len("… (1,000,000 characters)")
+"""What that takes of a line: a character of China or Japan takes two cells."""
 CELL_WIDTH = 22
 
 
@@ -199,13 +202,15 @@ class BrowseScreen(SwarmScreen):
     def _draw(self, page: Page) -> None:
         table = self._table()
         table.clear(columns=True)
-        longest = max((len(shown(entry.key, KEY_WIDTH)) for entry in page.entries), default=10)
-        table.add_column("", key="key", width=max(10, longest))
+        keys = [Text(shown(entry.key, KEY_WIDTH)) for entry in page.entries]
+        for key in keys:
+            key.truncate(KEY_CELLS, overflow="ellipsis")
+        table.add_column("", key="key", width=max([10, *(key.cell_len for key in keys)]))
         for name in page.columns:
             table.add_column(name, key=name)
-        for number, entry in enumerate(page.entries):
+        for number, (key, entry) in enumerate(zip(keys, page.entries, strict=True)):
             cells = (Text(shown(cell, CELL_WIDTH)) for cell in entry.cells)
-            table.add_row(Text(shown(entry.key, KEY_WIDTH)), *cells, key=str(number))
+            table.add_row(key, *cells, key=str(number))
         if not page.entries:
             self.put("#said", "nothing is there" + (" that begins so" if self._reading.prefix else ""))
 
