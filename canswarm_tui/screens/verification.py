@@ -35,7 +35,9 @@ from canswarm_tui.widgets.row_table import RowTable
 WIDE = 100
 PAGE = 200
 """Differences that are mounted at once, however many there are."""
-PROOF_WIDTHS = (1, 35, 17, 17)
+VERY_WIDE = 160
+PROOF_WIDTHS = {False: (1, 35, 17, 17), True: (1, 40, 18, 38)}
+"""By whether the terminal is very wide: then every comparison and its proof stand there uncut."""
 DIFFERING_WIDTHS = (1, 10, 24)
 IDLE = "Nothing runs. v verifies this step, a all of them, c compares one record."
 
@@ -75,6 +77,7 @@ class VerificationScreen(StepScreen):
         self._drawn: list[StoredFinding] = []
         self._source: tuple[object, ...] = ()
         self._page = 0
+        self._very_wide = False
         self._offered: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
@@ -89,8 +92,7 @@ class VerificationScreen(StepScreen):
         yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
-        for name, width in zip(("", "compared", "equal", "proof and when"), PROOF_WIDTHS, strict=True):
-            self._proofs().add_column(name, key=name.split(" ")[0] or "sign", width=width)
+        self._build_proofs()
         for name, width in zip(("", "kind", "subject"), DIFFERING_WIDTHS, strict=True):
             self._differing().add_column(name, width=width)
         self._differing().add_column("what")
@@ -99,7 +101,22 @@ class VerificationScreen(StepScreen):
         self._to_attention()
 
     def on_resize(self) -> None:
-        self.set_class(self.size.width >= WIDE, "wide")
+        width = self.size.width
+        self.set_class(width >= WIDE, "wide")
+        self.set_class(width >= VERY_WIDE, "very-wide")
+        if (width >= VERY_WIDE) != self._very_wide:
+            self._very_wide = width >= VERY_WIDE
+            row = self._proofs().cursor_row
+            self._build_proofs()
+            self._draw_proofs()
+            self._proofs().move_cursor(row=row)
+
+    def _build_proofs(self) -> None:
+        table = self._proofs()
+        table.clear(columns=True)
+        self._rows, self._drawn_rows = [], ()
+        for name, width in zip(("", "compared", "equal", "proof and when"), PROOF_WIDTHS[self._very_wide], strict=True):
+            table.add_column(name, key=name.split(" ")[0] or "sign", width=width)
 
     def redraw(self) -> None:
         model = self.swarm.model
@@ -208,7 +225,7 @@ class VerificationScreen(StepScreen):
         if not same_shape:
             table.clear()
         for number, row in enumerate(rows):
-            cells = _cells(row, theme)
+            cells = _cells(row, theme, PROOF_WIDTHS[self._very_wide])
             if not same_shape:
                 table.add_row(*cells, key=str(number))
                 continue
@@ -276,13 +293,13 @@ class VerificationScreen(StepScreen):
         return cast("DataTable[Text]", self.query_one("#differing", DataTable))
 
 
-def _cells(row: ProofRow, theme: str) -> tuple[Text, Text, Text, Text]:
+def _cells(row: ProofRow, theme: str, widths: tuple[int, ...]) -> tuple[Text, Text, Text, Text]:
     is_step, muted = row.number is None, style_of("muted", theme)
     what = Text(row.what if is_step else f"  {row.what}", style_of("title", theme) if is_step else "")
     proof = Text(row.proof, style_of("warning", theme) if row.proof.startswith(OLDER) else muted)
     count = Text(row.count, style_of(row.word, theme) if is_step else "")
     cells = (sign_of(row, theme), what, count, proof)
-    for cell, width in zip(cells, PROOF_WIDTHS, strict=True):
+    for cell, width in zip(cells, widths, strict=True):
         cell.truncate(width, overflow="ellipsis")
     return cells
 
