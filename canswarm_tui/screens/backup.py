@@ -41,7 +41,7 @@ class BackupScreen(PhaseScreen):
         yield Static(id="head", markup=False)
         with Horizontal(id="columns"):
             with VerticalScroll(id="facts"):
-                for name in ("state", "peculiar", "parts", "plan", "outcome", "verdict"):
+                for name in ("state", "peculiar", "parts", "before", "plan", "outcome", "verdict", "back"):
                     yield Static(id=name, markup=False)
             with VerticalScroll(id="found"):
                 yield Static(id="findings", markup=False)

@@ -31,6 +31,7 @@ from canswarm_tui.widgets.step_facts import (
     state_text,
     verdict_text,
 )
+from canswarm_tui.widgets.step_words import back_text, before_text
 
 WIDE = 100
 READ_EVERY_S = 1.0
@@ -83,11 +84,8 @@ class PhaseScreen(StepScreen):
         yield Static(id="head", markup=False)
         with Horizontal(id="columns"):
             with VerticalScroll(id="facts"):
-                yield Static(id="state", markup=False)
-                yield Static(id="peculiar", markup=False)
-                yield Static(id="plan", markup=False)
-                yield Static(id="outcome", markup=False)
-                yield Static(id="verdict", markup=False)
+                for name in ("state", "peculiar", "before", "plan", "outcome", "verdict", "back"):
+                    yield Static(id=name, markup=False)
             with VerticalScroll(id="found"):
                 yield Static(id="findings", markup=False)
         yield Static(id="live", markup=False)
@@ -113,10 +111,12 @@ class PhaseScreen(StepScreen):
         peculiar, elsewhere = self.peculiar()
         self._put("#head", Text(f"{info.title}   {info.phase}   site {shown(model.site, 40)}{self.swarm.watching}"))
         self._put("#state", state_text(model, self._step, theme))
+        self._put("#before", before_text(record, theme))
         self._put("#peculiar", peculiar)
         self._put("#plan", plan_text(model.plans.get(self._step), theme))
         self._put("#outcome", outcome_text(record, theme, elsewhere))
         self._put("#verdict", verdict_text(record, theme, elsewhere))
+        self._put("#back", back_text(record, theme))
         self._draw_findings(theme)
         limited = limit_words(self.swarm) if self._step in LIMITED else ""
         self._put("#live", Text(live_text(model, self._step, limited)))

@@ -55,7 +55,9 @@ def live_text(model: RunModel, step: str | None = None, limited: str = "", idle:
         parts.append(f"{bytes_text(progress.done_bytes)}{whole}")
     if progress.rate is not None:
         parts.append(f"{progress.rate:,.0f}/s {sparkline(tuple(model.rates))}".rstrip())
-    parts.append(f"time left {duration_text(progress.eta_s)}" if progress.eta_s is not None else "time left unknown")
+    left = "unknown" if progress.eta_s is None else duration_text(progress.eta_s)
+    # Not to be broken between two lines.
+    parts.append(f"time left {left}".replace(" ", "\N{NO-BREAK SPACE}"))
     lines = [head, "   ".join(parts)]
     if progress.figures:
         lines.append("   ".join(f"{shown(n, 30)} {figure_text(n, v)}" for n, v in progress.figures.items()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -34,8 +35,10 @@ class FakeStep:
 
     def run(self, ctx: StepContext) -> Outcome:
         ctx.progress(Progress("copying", 250, 1000, 4096, 16384, 50.0, 15.0, "", {}), now=True)
+        patience = time.monotonic() + 60  # a test that has failed must not hold up those after it
         while not self._go.wait(0.01):
             ctx.stop.check()
+            assert time.monotonic() < patience, "nobody lets this step go on"
         ctx.found(*self._findings)
         return Outcome(created=1000, summary="1,000 records copied")
 

@@ -56,7 +56,8 @@ async def until_running(app: SwarmApp, pilot: Pilot[int]) -> None:
 
 
 def text_of(app: SwarmApp, selector: str) -> str:
-    return str(app.screen.query_one(selector, Static).content)
+    """What it says; a space that no line may break at is a space here."""
+    return str(app.screen.query_one(selector, Static).content).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def state_of(app: SwarmApp, step: str) -> StepState:

@@ -12,6 +12,7 @@ from textual.pilot import Pilot
 from textual.widgets import Button, Input, Static
 
 from canswarm_tui.app import SwarmApp
+from canswarm_tui.engine.checklist import STEPS
 from canswarm_tui.engine.errors import Unreachable
 from canswarm_tui.engine.journal import Journal, StepState
 from canswarm_tui.engine.live import write_live
@@ -22,10 +23,12 @@ from canswarm_tui.screens.confirm import ConfirmScreen
 from canswarm_tui.screens.conflict import ConflictScreen
 from canswarm_tui.screens.findings import FindingsScreen
 from canswarm_tui.screens.log import LogScreen
+from canswarm_tui.screens.opened import screen_of
 from canswarm_tui.screens.phase import PhaseScreen
 from canswarm_tui.screens.rate import RateScreen
 from canswarm_tui.screens.rego import RegoScreen
 from canswarm_tui.widgets.live import PHASE_SERVERS
+from canswarm_tui.widgets.step_words import WORDS
 from tests.interface.fakes import HOSTILE, make_app, quarantine
 from tests.interface.phases import CONFLICT, PHASES, fill_journal
 from tests.interface.test_interface import offered, text_of, until_idle, until_running
@@ -304,3 +307,22 @@ async def test_hostile_data_is_shown_literally_in_every_phase(tmp_path: Path, st
         assert "\u202e" not in everything
         assert "[/] [red]x[/red] see [/etc/passwd]" in everything
     assert "engine" not in {t.name for t in threading.enumerate()}
+
+
+@pytest.mark.parametrize("step", [s.name for s in STEPS if s.name not in ("preflight", "verification")])
+async def test_a_step_tells_before_it_runs_what_it_does_and_afterwards_the_way_back(tmp_path: Path, step: str) -> None:
+    app, _ = make_app(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.push_screen(screen_of(step))
+        await pilot.pause()
+        words = WORDS[step]
+        assert all(one in text_of(app, "#before") for one in (words.does, words.proof, words.back))
+        assert text_of(app, "#back") == ""
+        journal = Journal.join(app.place.journal)
+        journal.step(step).set_state(StepState.DONE, outcome=Outcome(created=1))
+        journal.close()
+        app.model.read(elsewhere=False)
+        app.refresh_screens()
+        app.draw()
+        assert text_of(app, "#before") == ""
+        assert words.back in text_of(app, "#back")
