@@ -16,6 +16,7 @@ from textual.screen import Screen
 from canswarm_tui import signals
 from canswarm_tui.bridge import EngineEnded, EngineProgressed, EngineSaid, EngineThread, Result
 from canswarm_tui.commands.face import log_to
+from canswarm_tui.driver import SwarmDriver
 from canswarm_tui.engine.errors import Defect, Stopped
 from canswarm_tui.engine.events import CheckEnded, FindingSeen, Retrying, Said, StepEnded, StepStarted
 from canswarm_tui.engine.journal import Journal
@@ -75,7 +76,7 @@ class SwarmApp(App[int], inherit_bindings=False):
     ]
 
     def __init__(self, settings: Settings, *, observe: bool = False, preferences: Preferences | None = None) -> None:
-        super().__init__()
+        super().__init__(driver_class=SwarmDriver)
         self.preferences = preferences or Preferences()
         self.complaints: tuple[str, ...] = ()
         self.settings = settings

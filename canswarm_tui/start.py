@@ -17,6 +17,7 @@ from textual.message import Message
 from textual.widgets import DataTable, Footer, Input, Static
 
 from canswarm_tui.commands.setup import check_answer, values_now, what_is_no_site, write_settings
+from canswarm_tui.driver import SwarmDriver
 from canswarm_tui.engine.checklist import BY_NAME, STEPS
 from canswarm_tui.engine.errors import EngineError, SettingsError
 from canswarm_tui.engine.journal import Journal
@@ -96,7 +97,7 @@ class StartApp(App[Settings], inherit_bindings=False):
     ]
 
     def __init__(self, preferences: Preferences, file: Path | None = None) -> None:
-        super().__init__()
+        super().__init__(driver_class=SwarmDriver)
         self._config = file
         self._file = file or default_file()
         self._values = values_now(self._file)

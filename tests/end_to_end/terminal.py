@@ -45,7 +45,10 @@ class Terminal:
         self.screen.resize(rows, columns)
 
     def press(self, keys: str) -> None:
-        os.write(self._fd, keys.encode())
+        self.send_bytes(keys.encode())
+
+    def send_bytes(self, data: bytes) -> None:
+        os.write(self._fd, data)
 
     def text(self) -> str:
         return "\n".join(self.screen.display)

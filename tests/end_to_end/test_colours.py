@@ -1,4 +1,4 @@
-"""What goes to the terminal for colours and the mouse: NO_COLOR, the terminal's own colours, and --no-mouse."""
+"""What goes to the terminal for colours and the mouse: NO_COLOR, ansi themes, --no-mouse; and odd bytes from it."""
 
 from __future__ import annotations
 
@@ -61,3 +61,25 @@ def test_no_mouse_leaves_the_mouse_to_the_terminal(new_place: Callable[..., Plac
         assert not [mode for mode in MOUSE if mode in terminal.raw]
     with opened(place, "swarm-dark", {}) as terminal:
         assert b"?1000h" in terminal.raw
+
+
+def test_no_byte_of_a_terminal_ends_the_interface_and_one_made_anew_is_asked_for_its_mouse_again(
+    new_place: Callable[..., Place],
+) -> None:
+    place = new_place("bytes")
+    with opened(place, "swarm-dark", {}) as terminal:
+        for junk in (
+            b"\x1b[M\x20\xff\xfe",
+            b"caf\xe9",
+            bytes(range(128, 256)),
+            b"\x1bP>|tmux 3.3a\x1b\\",
+            b"\x1b[?62;4c",
+        ):
+            terminal.raw = b""
+            terminal.send_bytes(junk)
+            terminal.settle()
+            assert (b"?1006h" in terminal.raw) is junk.startswith(b"\x1b[M")
+        assert "ready — next" in terminal.text(), "no reply was taken for a key"
+        terminal.press("d")
+        terminal.until(lambda text: "Diagnostics" in text)
+        assert terminal.text().count("Traceback") == 0
