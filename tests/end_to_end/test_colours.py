@@ -70,7 +70,7 @@ def test_no_byte_of_a_terminal_ends_the_interface_and_one_made_anew_is_asked_for
     with opened(place, "swarm-dark", {}) as terminal:
         for junk in (
             b"\x1b[M\x20\xff\xfe",
-            b"caf\xe9",
+            b"\xe9\xff",
             bytes(range(128, 256)),
             b"\x1bP>|tmux 3.3a\x1b\\",
             b"\x1b[?62;4c",
