@@ -44,18 +44,20 @@ def test_start(
     assert snap_compare(StartApp(Preferences(), FILE), terminal_size=size, run_before=told)
 
 
-def test_a_server_that_refuses(
+def test_a_site_that_is_none_and_a_server_that_refuses(
     snap_compare: Callable[..., bool], monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
 ) -> None:
     monkeypatch.setattr(Input, "_toggle_cursor", lambda _self: None)
     monkeypatch.setattr(start, "past_runs", lambda _folder: iter(()))
 
     async def asked(pilot: Pilot[Settings]) -> None:
-        box = pilot.app.query_one("#site--redis_url", Input)
-        box.focus()
-        await pilot.pause()
-        box.value = "redis://127.0.0.1:1/0"  # nothing listens on port 1
-        await pilot.press("tab")
+        # No such folder, and nothing listens on port 1.
+        for key, typed in (("site--root", "/srv/swram"), ("site--redis_url", "redis://127.0.0.1:1/0")):
+            box = pilot.app.query_one(f"#{key}", Input)
+            box.focus()
+            await pilot.pause()
+            box.value = typed
+            await pilot.press("tab")
         said = pilot.app.query_one("#site--redis_url-said", Static)
         while not str(said.content).startswith("✗"):
             await pilot.pause(0.05)

@@ -8,15 +8,11 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
-from canswarm_tui import start
 from canswarm_tui.engine.errors import Unreachable, WrongAnswer
 from canswarm_tui.engine.health.facts import Condition
-from canswarm_tui.engine.settings import Settings
-from canswarm_tui.preferences import Preferences
 from canswarm_tui.screens.diagnostics import DiagnosticsScreen
-from canswarm_tui.start import StartApp
 from tests.interface.fakes import make_app
 from tests.interface.looks import answers, down, looks, refuses
 
@@ -59,22 +55,3 @@ def test_a_server_in_trouble(
             await pilot.pause(0.3)
 
     assert snap_compare(app, terminal_size=size, run_before=opened)
-
-
-def test_a_form_whose_connections_fail(
-    snap_compare: Callable[..., bool], monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
-) -> None:
-    monkeypatch.setattr(start, "past_runs", lambda _folder: iter(()))
-    told = {
-        "site--root": ("/srv/swram", "✗ no .state folder in /srv/swram: name the folder that holds .state and .cas"),
-        "site--redis_url": ("redis://127.0.0.1:6380/0", "✗ redis: no connection (refused). check that it runs"),
-    }
-
-    async def failed(pilot: Pilot[Settings]) -> None:
-        await pilot.pause()
-        for key, (typed, said) in told.items():
-            pilot.app.query_one(f"#{key}", Input).value = typed
-            pilot.app.query_one(f"#{key}-said", Static).update(said)
-        await pilot.pause()
-
-    assert snap_compare(StartApp(Preferences(), FILE), terminal_size=size, run_before=failed)
