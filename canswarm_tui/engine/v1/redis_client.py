@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,6 +49,7 @@ from canswarm_tui.engine.settings import SiteSettings, reveal
 TIMEOUT_S: Final = 10.0
 _EXCEPTIONS: Final = (RedisError, RedisClusterException, ChildDeadlockedError, IncorrectPolicyType, OSError)
 """Every base class that redis-py raises; not all of them are `RedisError`s."""
+_CONNECTING: Final = re.compile(r"Error \S+ connecting to .*?\. (.+?)\.?$")
 _BUSY_PREFIXES: Final = ("LOADING", "BUSY", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN")
 
 
@@ -118,7 +120,7 @@ def _translate(subject: str, exc: Exception) -> EngineError:
         case ResponseError():
             return _answered(subject, str(exc))
         case redis.exceptions.ConnectionError() | redis.exceptions.TimeoutError() | OSError():
-            return Unreachable(subject, str(exc) or type(exc).__name__, "check that Redis runs, and site.redis_url")
+            return Unreachable(subject, _why_not(exc), "check that Redis runs, and site.redis_url")
         case _:
             return WrongAnswer(subject, f"{type(exc).__name__}: {exc}", "check that site.redis_url names a Redis")
 
@@ -131,6 +133,12 @@ def _answered(subject: str, message: str) -> EngineError:
     if message.startswith(("NOAUTH", "WRONGPASS", "NOPERM", "DENIED")) or "AUTH" in message:
         return Refused(subject, message, "check site.redis_user and site.redis_password")
     return WrongAnswer(subject, message, "check Redis's version and that it is whole")
+
+
+def _why_not(exc: Exception) -> str:
+    """Without the address, which the subject names: `Error 111 connecting to HOST:PORT. Connection refused.`"""
+    said = _CONNECTING.match(str(exc))
+    return f"no connection ({said.group(1)})" if said else str(exc) or type(exc).__name__
 
 
 def _certificate_refused(exc: BaseException) -> bool:

@@ -119,3 +119,9 @@ def test_a_password_is_used_and_never_shown(private_server: Callable[..., Server
         ask(redis_url=url, redis_password=SecretStr("wrong-secret"))
     assert "wrong-secret" not in str(caught.value)
     ask(redis_url=url, redis_password=SecretStr("hunter2"))
+
+
+def test_why_there_is_no_connection_is_told_without_the_address_again() -> None:
+    with pytest.raises(Unreachable) as caught:
+        ask(redis_url="redis://127.0.0.1:1/0")
+    assert caught.value.happened == "no connection (Connection refused)"
