@@ -106,6 +106,8 @@ class RunModel:
         if event.step == "preflight" and event.verb is Verb.RUN:
             again = event.only_check
             self.checks = {} if again is None else {n: one for n, one in self.checks.items() if n != again}
+        if event.verb in (Verb.RUN, Verb.UNDO):
+            self.plans.clear()  # what a run would do is another thing from now on
         self.rates.clear()
         self.seen.clear()
         self.retries = 0

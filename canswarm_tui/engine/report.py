@@ -98,6 +98,7 @@ def _step(name: str, title: str, record: StepRecord | None, durations: Mapping[s
     facts["outcome"] = None if record.outcome is None else asdict(record.outcome)
     facts["outcome_at"] = _when(record.outcome_at)
     facts["verdict_at"] = _when(record.verdict_at)
+    facts["verdict_is_fresh"] = record.verdict_is_fresh
     facts["verdict"] = None
     if record.verdict is not None:
         facts["verdict"] = {**asdict(record.verdict), "passed": record.verdict.passed}

@@ -117,10 +117,11 @@ def _step_row(step: Facts) -> list[str]:
 
 
 def _comparison_rows(step: Facts) -> list[list[str]]:
+    older = "" if step["verdict_is_fresh"] else ", older than the last write"
     return [
         [
             step["title"], c["name"], f"{c['compared']:,}", f"{c['equal']:,}", f"{c['compared'] - c['equal']:,}",
-            bytes_text(c["size_bytes"]) if c["size_bytes"] else "", c["proof"], step["verdict_at"] or "",
+            bytes_text(c["size_bytes"]) if c["size_bytes"] else "", c["proof"], f"{step['verdict_at'] or ''}{older}",
         ]
         for c in (step["verdict"] or {}).get("comparisons", ())
     ]  # fmt: skip

@@ -20,6 +20,7 @@ class ReportScreen(SwarmScreen):
 
     def compose(self) -> ComposeResult:
         yield Static(id="head", markup=False)
+        yield Static(id="where", markup=False)
         with VerticalScroll(id="page"):
             yield Static(id="text", markup=False)
         yield Footer(show_command_palette=False, compact=True)
@@ -35,6 +36,7 @@ class ReportScreen(SwarmScreen):
         size = path.stat().st_size
         cut = f"\n… cut here; all {size:,} bytes are in the file" if size > READ_AT_MOST_BYTES else ""
         lines = data.decode("utf-8", "backslashreplace").splitlines()
-        self.query_one("#head", Static).update(f"Report   also as .json and .html: {shown(str(path))}")
+        self.query_one("#head", Static).update("Report   as .md, .json and .html")
+        self.put("#where", f"in {shown(str(path.parent))}")
         self.query_one("#text", Static).update("\n".join(shown(line, 1000) for line in lines) + cut)
         self.query_one("#page").focus()

@@ -17,6 +17,7 @@ from canswarm_tui.engine.v1.blobs import LARGER, SIZE_CLASSES
 from canswarm_tui.engine.v1.policy import Reason
 from canswarm_tui.phase_reading import Reading
 from canswarm_tui.theme import SIGNS, style_of
+from canswarm_tui.widgets.step_facts import held_word
 
 CLASSES = (*(name for name, _ in SIZE_CLASSES), LARGER)
 ENGINES = {"policy-opa": "OPA", "policy-wasm": "WASM"}
@@ -43,8 +44,7 @@ class Part:
     def note(self, words: str) -> None:
         self.text.append(f"\n{words}", style_of("muted", self.theme))
 
-    def proof(self, words: str, *, holds: bool) -> None:
-        word = "proved" if holds else "needs attention"
+    def proof(self, words: str, word: str) -> None:
         self.text.append(f"\n  {SIGNS[word]} ", style_of(word, self.theme))
         self.text.append(words)
 
@@ -87,13 +87,13 @@ def _blobs_ipfs(part: Part, _step: str, record: StepRecord, _reading: Reading) -
     part.shown |= {"CIDs returned", "CIDs as predicted"}
     if returned is not None:
         part.proof(f"{_count(predicted)} of {_count(returned)} CIDs returned are as predicted",
-                   holds=predicted == returned)  # fmt: skip
+                   held_word(record, holds=predicted == returned))  # fmt: skip
     _rows(part, proved, ("pinned archives",))
     read, size = ran.get("read from MinIO and hashed equal"), ran.get("read from MinIO, bytes")
     part.shown |= {"read from MinIO and hashed equal", "read from MinIO, bytes"}
     if isinstance(read, int) and read:
         part.title("MinIO, proved by this read")
-        part.proof(f"{read:,} blobs ({bytes_text(float(size or 0))}) came back and hash to their names", holds=True)
+        part.proof(f"{read:,} blobs ({bytes_text(float(size or 0))}) came back and hash to their names", "proved")
 
 
 def _decisions(part: Part, _step: str, record: StepRecord, _reading: Reading) -> None:
@@ -127,7 +127,7 @@ def _plan_store(part: Part, _step: str, record: StepRecord, _reading: Reading) -
     for comparison in record.verdict.comparisons if record.verdict else ():
         if comparison.name.startswith(("tasks", "edges")):
             part.proof(f"derived {shown(comparison.name)}: {comparison.equal:,} of {comparison.compared:,} equal",
-                       holds=comparison.different == 0)  # fmt: skip
+                       held_word(record, holds=comparison.different == 0))  # fmt: skip
 
 
 def _policy(part: Part, step: str, record: StepRecord, _reading: Reading) -> None:
@@ -139,7 +139,7 @@ def _policy(part: Part, step: str, record: StepRecord, _reading: Reading) -> Non
     part.note(f"  {'':<28}{'v1':>9}{engine:>9}{'both':>9}")
     for rule in RULES:
         told = [figures.get(f"{rule}, {who}", 0) for who in ("v1", engine, "both")]
-        word = "proved" if len(set(told)) == 1 else "needs attention"
+        word = held_word(record, holds=len(set(told)) == 1)
         part.text.append(f"\n{SIGNS[word]} ", style_of(word, part.theme))
         part.text.append(f"{rule:<28}" + "".join(f"{_count(n):>9}" for n in told))
     part.note("g shows the Rego beside v1's rules")

@@ -14,7 +14,7 @@ from canswarm_tui.engine.step import Comparison, Kind
 from canswarm_tui.engine.text import bytes_text, shown
 from canswarm_tui.model import RunModel
 from canswarm_tui.theme import SIGNS, style_of
-from canswarm_tui.widgets.step_facts import clock_text, figure_text
+from canswarm_tui.widgets.step_facts import clock_text, figure_text, held_word
 
 FRESH, OLDER = "fresh", "older"
 """Than the last write to the target: how a verdict stands."""
@@ -81,7 +81,7 @@ def _step_row(model: RunModel, record: StepRecord) -> ProofRow:
 
 
 def _comparison_row(record: StepRecord, number: int, compared: Comparison) -> ProofRow:
-    word = "proved" if compared.different == 0 else "needs attention"
+    word = held_word(record, holds=compared.different == 0)
     count = f"{compared.equal:,} of {compared.compared:,}" if compared.different else f"all {compared.compared:,}"
     return ProofRow(record.step, number, word, shown(compared.name, 100), count, shown(compared.proof, 100))
 

@@ -71,17 +71,25 @@ def verdict_text(record: StepRecord, theme: str, elsewhere: Collection[str] = ()
     verdict = record.verdict
     if verdict is None:
         return Text()
-    passed = "Proved" if verdict.passed else "Compared"
-    text = _headed(passed, style_of("title", theme))
-    stale = "" if record.verdict_is_fresh else "   older than the last write: verify again"
-    text.append(f"   {clock_text(record.verdict_at)}{stale}\n", style_of("muted", theme))
+    fresh = record.verdict_is_fresh
+    text = _headed("Proved" if verdict.passed and fresh else "Compared", style_of("title", theme))
+    text.append(f"   {clock_text(record.verdict_at)}", style_of("muted", theme))
+    text.append("" if fresh else "   older than the last write: verify again", style_of("warning", theme))
+    text.append("\n")
     text.append(shown(verdict.summary) if verdict.summary else f"{verdict.differences:,} differences")
     for c in verdict.comparisons:
-        word = "proved" if c.different == 0 else "needs attention"
+        word = held_word(record, holds=c.different == 0)
         text.append(f"\n  {SIGNS[word]} ", style_of(word, theme))
         text.append(f"{shown(c.name)}: {c.equal:,} of {c.compared:,} equal, {shown(c.proof)}")
     text.append(_table({n: v for n, v in verdict.figures.items() if n not in elsewhere}))
     return text
+
+
+def held_word(record: StepRecord, *, holds: bool) -> str:
+    """How one comparison of the step's verdict stands: a tick only while the target is as it was compared."""
+    if not holds:
+        return "needs attention"
+    return "proved" if record.verdict_is_fresh else "older"
 
 
 @dataclass(frozen=True, slots=True)

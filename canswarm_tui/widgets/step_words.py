@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from canswarm_tui.engine.journal import StepRecord
+from canswarm_tui.engine.journal import StepRecord, has_run
 from canswarm_tui.theme import style_of
 
 
@@ -87,7 +87,7 @@ def before_text(record: StepRecord, theme: str) -> Text:
 
 
 def back_text(record: StepRecord, theme: str) -> Text:
-    """The way back, once there is something to take back."""
-    if record.outcome is None:
+    """The way back, while there is something to take back."""
+    if not has_run(record):
         return Text()
     return Text().append("The way back", style_of("title", theme)).append(f"\n{WORDS[record.step].back}")

@@ -27,6 +27,7 @@ from canswarm_tui.screens.opened import screen_of
 from canswarm_tui.screens.phase import PhaseScreen
 from canswarm_tui.screens.rate import RateScreen
 from canswarm_tui.screens.rego import RegoScreen
+from canswarm_tui.theme import SIGNS
 from canswarm_tui.widgets.live import PHASE_SERVERS
 from canswarm_tui.widgets.step_words import WORDS
 from tests.interface.fakes import HOSTILE, make_app, quarantine
@@ -326,3 +327,47 @@ async def test_a_step_tells_before_it_runs_what_it_does_and_afterwards_the_way_b
         app.draw()
         assert text_of(app, "#before") == ""
         assert words.back in text_of(app, "#back")
+
+
+@pytest.mark.parametrize("step", ["blobs-ipfs", "decisions", "plan-store", "policy-opa", "policy-wasm"])
+async def test_no_tick_stands_for_what_was_written_to_or_undone_since(tmp_path: Path, step: str) -> None:
+    app, _ = make_app(tmp_path)
+    fill_journal(app.place, step, state=StepState.PROVED)
+    async with app.run_test(size=(120, 40)) as pilot:
+        app.model.read(elsewhere=False)
+        await opened(pilot, step)
+
+        def ticks() -> set[str]:
+            app.model.read(elsewhere=False)
+            app.refresh_screens()
+            app.draw()
+            parts = ("#peculiar", "#verdict")
+            return {line for part in parts for line in text_of(app, part).splitlines() if SIGNS["proved"] in line}
+
+        before = ticks()
+        assert before
+        journal = Journal.join(app.place.journal)
+        journal.step(step).mark_write()
+        journal.close()
+        stale = ticks()
+        assert stale <= {line for line in before if "hash to their names" in line}, "MinIO was read whole then"
+        assert "verify again" in text_of(app, "#verdict")
+        journal = Journal.join(app.place.journal)
+        journal.step(step).set_state(StepState.UNDONE, outcome=Outcome(removed=3, summary="3 removed"))
+        journal.close()
+        assert not ticks()
+        assert text_of(app, "#verdict") == text_of(app, "#back") == ""
+
+
+async def test_a_plan_is_forgotten_when_a_run_or_an_undo_begins(tmp_path: Path) -> None:
+    app, go = make_app(tmp_path, done=BEFORE)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot, "decisions")
+        await pilot.press("p")
+        await until_idle(app, pilot)
+        assert "A run would" in text_of(app, "#plan")
+        await pilot.press("r")
+        await until_running(app, pilot)
+        go.set()
+        await until_idle(app, pilot)
+        assert text_of(app, "#plan") == ""

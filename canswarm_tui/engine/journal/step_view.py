@@ -210,7 +210,10 @@ class StepJournal:
         verdict: Verdict | None = None,
         error: str | None = None,
     ) -> None:
-        """Record where the step stands; an outcome or verdict given becomes its newest, NOT_STARTED forgets both."""
+        """Record where the step stands; an outcome or verdict given becomes its newest.
+
+        NOT_STARTED forgets both, UNDONE the verdict: what it compared is not there any more.
+        """
         now = time.time()
         with self._journal.transaction("state") as db:
             db.execute(
@@ -223,6 +226,8 @@ class StepJournal:
             )
             if state is StepState.NOT_STARTED:
                 db.execute("UPDATE steps SET outcome = NULL, verdict = NULL WHERE step = ?", (self.step,))
+            if state is StepState.UNDONE:
+                db.execute("UPDATE steps SET verdict = NULL, verdict_at = NULL WHERE step = ?", (self.step,))
             if outcome is not None:
                 db.execute(
                     "UPDATE steps SET outcome = ?, outcome_at = ? WHERE step = ?",
