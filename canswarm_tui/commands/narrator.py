@@ -16,7 +16,7 @@ from canswarm_tui.engine.checklist import BY_NAME
 from canswarm_tui.engine.events import Event, FindingSeen, Retrying, Said, StepEnded, StepProgressed, StepStarted
 from canswarm_tui.engine.live import write_live
 from canswarm_tui.engine.step import Finding, Level, Progress, Verb
-from canswarm_tui.engine.text import bytes_text, duration_text, shown
+from canswarm_tui.engine.text import bytes_text, counted, duration_text, shown
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -130,7 +130,7 @@ def verdict_text(event: StepEnded) -> str:
     if event.verdict.summary:
         return event.verdict.summary
     parts = [f"{c.equal:,} of {c.compared:,} {c.name} equal {c.proof}" for c in event.verdict.comparisons]
-    return "; ".join([*parts, f"{event.verdict.differences:,} differences"])
+    return "; ".join([*parts, counted(event.verdict.differences, "difference")])
 
 
 def progress_text(progress: Progress) -> str:

@@ -18,7 +18,7 @@ from canswarm_tui.engine.journal import Journal, StepRecord, StoredFinding
 from canswarm_tui.engine.place import Place, site_identity, target_addresses
 from canswarm_tui.engine.report_text import html_page, markdown_page
 from canswarm_tui.engine.settings import Settings
-from canswarm_tui.engine.text import waiting_text
+from canswarm_tui.engine.text import counted, waiting_text
 
 FORMAT = "canswarm-tui-report/1"
 
@@ -82,7 +82,7 @@ def _result(records: Mapping[str, StepRecord], found: list[StoredFinding]) -> st
     if final is None or final.verdict is None:
         return "not finished: the final verification has not run"
     if not final.verdict.passed and not _all_decided(found):
-        return f"{final.verdict.differences} differences"
+        return counted(final.verdict.differences, "difference")
     return "done and proved" if final.verdict.passed else "done; the remaining differences were accepted by a person"
 
 

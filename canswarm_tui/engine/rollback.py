@@ -30,7 +30,7 @@ from canswarm_tui.engine.runner import Runner
 from canswarm_tui.engine.settings import Settings, SiteSettings
 from canswarm_tui.engine.step import Finding, Kind, Level, Outcome, Progress, Verb
 from canswarm_tui.engine.stop import StopSignal
-from canswarm_tui.engine.text import shown
+from canswarm_tui.engine.text import counted, shown
 from canswarm_tui.engine.v1 import site as v1_site
 
 NAME = "rollback"
@@ -129,7 +129,7 @@ class Rollback:
         verification = verify_backup(folder, self.stop.check, self._tell)
         if verification.faults:
             first = verification.faults[0]
-            happened = f"{first.name}: {first.happened} ({len(verification.faults)} faults in all)"
+            happened = f"{first.name}: {first.happened} ({counted(len(verification.faults), 'fault')} in all)"
             raise Blocked(
                 str(folder), f"the backup is damaged: {happened}", "name another backup with --from-backup DIR"
             )
@@ -239,7 +239,8 @@ def told(done: RolledBack) -> Iterator[str]:
     if done.aside is not None:
         yield f"what was there before is backed up in {done.aside}"
     compared, differences = done.proof.compared, done.proof.differences
-    yield f"compared {compared.files:,} files and {compared.redis_keys:,} Redis keys: {len(differences):,} differences"
+    told = counted(len(differences), "difference")
+    yield f"compared {compared.files:,} files and {compared.redis_keys:,} Redis keys: {told}"
     for unlike in differences[:TOLD_DIFFERENCES]:
         yield f"  {shown(unlike.name)}: {shown(unlike.happened)}"
 

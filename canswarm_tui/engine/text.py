@@ -29,9 +29,14 @@ def bytes_text(size_bytes: float) -> str:
     raise AssertionError("unreachable")
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 difference`, `2,000 differences`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def waiting_text(findings: int) -> str:
     """`1 finding waits for a person`, `3 findings wait for a person`."""
-    return f"{findings:,} finding{' waits' if findings == 1 else 's wait'} for a person"
+    return f"{counted(findings, 'finding')} {'waits' if findings == 1 else 'wait'} for a person"
 
 
 def duration_text(seconds: float) -> str:

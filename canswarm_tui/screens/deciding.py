@@ -54,7 +54,7 @@ def accept(app: SwarmApp, found: StoredFinding | None) -> None:
 
 
 def copy_out(app: SwarmApp, name: str, text: str) -> None:
-    """To the terminal's clipboard, which not every terminal takes, and always into a file whose path is told."""
+    """To the terminal's clipboard, which may not take it and says nothing, and always into a file whose path is told."""
     app.copy_to_clipboard(text)
     path = app.place.folder / name
     try:
@@ -62,7 +62,7 @@ def copy_out(app: SwarmApp, name: str, text: str) -> None:
     except OSError as exc:
         app.tell(f"{path} could not be written: {exc.strerror}", severity="error")
         return
-    app.tell(f"copied; it is in {path} too")
+    app.tell(f"given to the terminal's clipboard, and saved in {path}")
 
 
 def finding_as_text(found: StoredFinding) -> str:

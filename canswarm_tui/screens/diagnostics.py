@@ -127,6 +127,8 @@ class DiagnosticsScreen(SwarmScreen):
             return True
         if action == "stream":
             return parameters == (self._chosen(),)
+        if action == "browse":
+            return self._chosen() in self.lists
         return self._chosen() == "automerge" if action == "merge" else True
 
     def on_data_table_row_selected(self) -> None:

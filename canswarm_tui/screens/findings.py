@@ -12,7 +12,7 @@ from textual.widgets import DataTable, Footer, Input, Static
 
 from canswarm_tui.engine.journal import StoredFinding
 from canswarm_tui.engine.step import Keep, Kind
-from canswarm_tui.engine.text import shown
+from canswarm_tui.engine.text import counted, shown
 from canswarm_tui.screens.base import SwarmScreen
 from canswarm_tui.screens.conflict import ConflictScreen, conflicts_of
 from canswarm_tui.screens.deciding import accept, copy_out, finding_as_text, resolve_conflict
@@ -186,7 +186,7 @@ class FindingsScreen(SwarmScreen):
         except OSError as exc:
             self.swarm.tell(f"{path} could not be written: {exc.strerror}", severity="error")
             return
-        self.swarm.tell(f"saved {len(self._chosen):,} findings in {path}")
+        self.swarm.tell(f"saved {counted(len(self._chosen), 'finding')} in {path}")
 
     @property
     def _pages(self) -> int:

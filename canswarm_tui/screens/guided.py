@@ -16,7 +16,7 @@ from textual.widgets import DataTable, Footer, Input, Static
 from canswarm_tui.engine.health.facts import Check, CheckVerdict
 from canswarm_tui.engine.health.guided.registry import GUIDED
 from canswarm_tui.engine.settings import Settings
-from canswarm_tui.engine.text import shown
+from canswarm_tui.engine.text import counted, shown
 from canswarm_tui.screens.base import SwarmScreen
 from canswarm_tui.screens.deciding import copy_out
 from canswarm_tui.theme import style_of
@@ -146,7 +146,7 @@ class GuidedScreen(SwarmScreen):
         except OSError as exc:
             self.swarm.tell(f"{path} could not be written: {exc.strerror}", severity="error")
             return
-        self.swarm.tell(f"saved {len(self._drawn)} checks in {path}")
+        self.swarm.tell(f"saved {counted(len(self._drawn), 'check')} in {path}")
 
     @property
     def _is_searching(self) -> bool:

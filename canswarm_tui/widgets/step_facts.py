@@ -10,9 +10,9 @@ from itertools import islice
 from rich.text import Text
 
 from canswarm_tui.engine.checklist import BY_NAME
-from canswarm_tui.engine.journal import StepRecord
+from canswarm_tui.engine.journal import StepRecord, StepState
 from canswarm_tui.engine.step import Figure, Kind
-from canswarm_tui.engine.text import bytes_text, shown
+from canswarm_tui.engine.text import bytes_text, counted, shown
 from canswarm_tui.model import RunModel
 from canswarm_tui.theme import SIGNS, style_of
 
@@ -52,7 +52,7 @@ def outcome_text(record: StepRecord, theme: str, elsewhere: Collection[str] = ()
     outcome = record.outcome
     if outcome is None:
         return Text()
-    text = _headed("Done", style_of("title", theme))
+    text = _headed("Undone" if record.state is StepState.UNDONE else "Done", style_of("title", theme))
     text.append(f"   {clock_text(record.outcome_at)}\n", style_of("muted", theme))
     text.append(shown(outcome.summary))
     counts: dict[str, Figure] = {
@@ -76,7 +76,7 @@ def verdict_text(record: StepRecord, theme: str, elsewhere: Collection[str] = ()
     text.append(f"   {clock_text(record.verdict_at)}", style_of("muted", theme))
     text.append("" if fresh else "   older than the last write: verify again", style_of("warning", theme))
     text.append("\n")
-    text.append(shown(verdict.summary) if verdict.summary else f"{verdict.differences:,} differences")
+    text.append(shown(verdict.summary) if verdict.summary else counted(verdict.differences, "difference"))
     for c in verdict.comparisons:
         word = held_word(record, holds=c.different == 0)
         text.append(f"\n  {SIGNS[word]} ", style_of(word, theme))

@@ -194,7 +194,7 @@ def test_no_findings_and_a_message(snap_compare: Callable[..., bool], tmp_path: 
         await _settled(pilot)
         app.push_screen(FindingsScreen())
         await pilot.pause()
-        app.tell("copied; it is in state/findings.txt too")
+        app.tell("given to the terminal's clipboard, and saved in state/findings.txt")
         await pilot.pause(0.1)
 
     assert snap_compare(app, terminal_size=size, run_before=opened)

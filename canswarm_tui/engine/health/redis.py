@@ -10,7 +10,7 @@ from canswarm_tui.engine.health.condition import LOOK_TIMEOUT_S, Reading, looked
 from canswarm_tui.engine.health.facts import Entry, Look, Page, Section
 from canswarm_tui.engine.place import without_secrets
 from canswarm_tui.engine.settings import Settings
-from canswarm_tui.engine.text import shown
+from canswarm_tui.engine.text import counted, shown
 from canswarm_tui.engine.v1.decisions import count_decisions, scan_page, server_facts, value_of
 from canswarm_tui.engine.v1.redis_client import connect_redis, redis_address
 
@@ -46,7 +46,7 @@ def _read(settings: Settings) -> Reading:
         remedy = "turn on AOF (appendonly yes) or snapshots until the migration is proved"
         worries.append(worry("redis.not_persistent", address, "a crash would lose every decision", remedy))
     if facts.expiring_keys:
-        happened = f"{facts.expiring_keys:,} keys have a time to live, and v1 writes none"
+        happened = f"{counted(facts.expiring_keys, 'key')} with a time to live, and v1 writes none"
         worries.append(worry("redis.expiring", address, happened, "find out who set it; PERSIST the decisions"))
     return sections, worries
 

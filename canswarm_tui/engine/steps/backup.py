@@ -27,7 +27,7 @@ from canswarm_tui.engine.journal import Json
 from canswarm_tui.engine.spool import Spool
 from canswarm_tui.engine.step import Comparison, Finding, Kind, Level, Outcome, Progress, Verdict
 from canswarm_tui.engine.steps.keyed import Findings
-from canswarm_tui.engine.text import bytes_text, shown
+from canswarm_tui.engine.text import bytes_text, counted, shown
 from canswarm_tui.engine.v1 import decisions
 from canswarm_tui.engine.v1.redis_client import connect_redis, redis_address
 
@@ -91,7 +91,7 @@ class Backup:
         quarantined = _tell_skipped(ctx, done.manifest)
         differences = _prove(ctx, done.folder)
         made = done.manifest
-        result = f"{differences} differences" if differences else "equal"
+        result = counted(differences, "difference") if differences else "equal"
         summary = (
             f"{made.files:,} files ({bytes_text(made.size_bytes)}) and {made.redis_keys:,} Redis keys in {done.folder},"
             f" kept until {made.keep_until[:10]}; restored into a scratch folder and compared: {result}"
@@ -122,7 +122,7 @@ class Backup:
         comparisons = [
             Comparison("files and Redis keys in the backup", "by digest", compared, max(0, compared - faults))
         ]
-        text = f"{manifest.files:,} files and {manifest.redis_keys:,} Redis keys read back, {faults} faults"
+        text = f"{manifest.files:,} files and {manifest.redis_keys:,} Redis keys read back, {counted(faults, 'fault')}"
         differences = faults
         if faults:
             text += "; not restored, as it is damaged"
@@ -131,7 +131,7 @@ class Backup:
             _note_proof(ctx, holds=not proof.differences)
             differences += _tell_differences(ctx, proof)
             comparisons.append(_comparison(proof))
-            text += f"; restored into a scratch folder and compared, {len(proof.differences)} differences"
+            text += f"; restored into a scratch folder and compared, {counted(len(proof.differences), 'difference')}"
         else:
             text += f"; the restore was compared at {last.proved_at}"
         return Verdict(

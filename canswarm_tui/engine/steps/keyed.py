@@ -12,7 +12,7 @@ from canswarm_tui.engine.context import StepContext
 from canswarm_tui.engine.journal import Receipt, ReceiptFate
 from canswarm_tui.engine.rate import Meter
 from canswarm_tui.engine.step import Comparison, Finding, Kind, Level, Progress, Verdict
-from canswarm_tui.engine.text import shown
+from canswarm_tui.engine.text import counted, shown
 
 FINDINGS_AT_ONCE = 200
 CHOOSE = "compare both values, then `canswarm-tui findings resolve ID --keep target` or `--keep site`"
@@ -188,7 +188,7 @@ def _difference(
 def _summary(name: SetName, count: _Count) -> str:
     text = f"{count.equal:,} of {count.compared:,} {name.noun} equal in {name.target}, {name.proof}"
     if count.differences:
-        text += f"; {count.differences:,} differences"
+        text += f"; {counted(count.differences, 'difference')}"
     if count.kept:
         text += f"; {count.kept:,} where a person kept the target's value"
     if count.foreign:

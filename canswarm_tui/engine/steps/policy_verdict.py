@@ -13,7 +13,7 @@ from canswarm_tui.engine.step import Comparison, Figure, Finding, Kind, Level, P
 from canswarm_tui.engine.steps.keyed import Findings
 from canswarm_tui.engine.steps.policy_envelopes import Envelopes, LostArtifact, Refused
 from canswarm_tui.engine.steps.policy_parity import ALLOW, Decider, Difference, Parity, Question, compare
-from canswarm_tui.engine.text import shown
+from canswarm_tui.engine.text import counted, shown
 from canswarm_tui.engine.v1.policy import Reason
 from canswarm_tui.engine.v2.policy.answer import Answer
 
@@ -136,7 +136,7 @@ def verdict_of(
         f" {envelopes.count:,} envelopes of the audit log ({envelopes.inputs:,} distinct inputs) and the"
         " conformance set, reason for reason"
     )
-    summary = f"{equal}{of_what if asked else ''}; {differences:,} differences{words}"
+    summary = f"{equal}{of_what if asked else ''}; {counted(differences, 'difference')}{words}"
     if asked and published.differences:
         summary = f"what is published is not what it should be: {published.summary}; {summary}"
     return replace(published, comparisons=parts, differences=differences, summary=summary, figures=figures)

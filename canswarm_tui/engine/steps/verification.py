@@ -12,6 +12,7 @@ from canswarm_tui.engine.checklist import STEPS
 from canswarm_tui.engine.context import StepContext
 from canswarm_tui.engine.journal import StepRecord
 from canswarm_tui.engine.step import Comparison, Finding, Outcome, Verdict
+from canswarm_tui.engine.text import counted
 
 TARGET_STEPS = tuple(info.name for info in STEPS if info.writes_target)
 
@@ -42,7 +43,7 @@ class FinalVerification:
             comparisons += verdict.comparisons
             differences += verdict.differences
         compared = sum(c.compared for c in comparisons)
-        summary = f"{compared:,} comparisons over {len(comparisons)} sets, {differences:,} differences"
+        summary = f"{compared:,} comparisons over {len(comparisons)} sets, {counted(differences, 'difference')}"
         if reused:
             summary += (
                 f"; {len(reused)} verdicts of this run are newer than the last write to their target and were reused"

@@ -9,7 +9,7 @@ from canswarm_tui.engine.health.facts import Check
 from canswarm_tui.engine.health.guided import shell
 from canswarm_tui.engine.health.guided.asking import BAD, FINE, WORRY, Answer, Question, ask
 from canswarm_tui.engine.settings import Settings
-from canswarm_tui.engine.text import bytes_text
+from canswarm_tui.engine.text import bytes_text, counted
 from canswarm_tui.engine.v1.redis_client import connect_redis, redis_address
 from canswarm_tui.engine.v1.redis_state import RedisState, redis_state
 
@@ -74,7 +74,7 @@ def _eviction(seen: RedisState) -> Answer:
         return Answer(BAD, f"{seen.evicted_keys:,} keys were thrown away to save memory", lines, remedy)
     if seen.expiring_keys:
         remedy = "find out who set it, and PERSIST the decisions: v1 gives them none"
-        return Answer(WORRY, f"{seen.expiring_keys:,} keys will expire", lines, remedy)
+        return Answer(WORRY, f"{counted(seen.expiring_keys, 'key')} will expire", lines, remedy)
     if seen.maxmemory_bytes and seen.used_memory_bytes >= _NEAR * seen.maxmemory_bytes:
         return Answer(WORRY, "memory is near its limit", lines, "raise maxmemory")
     if seen.maxmemory_bytes and seen.eviction_policy != "noeviction":

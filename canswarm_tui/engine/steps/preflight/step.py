@@ -18,7 +18,7 @@ from canswarm_tui.engine.steps.keyed import Findings
 from canswarm_tui.engine.steps.preflight import machine, site, targets
 from canswarm_tui.engine.steps.preflight.decided import decided
 from canswarm_tui.engine.steps.preflight.survey import Survey, blocker, note
-from canswarm_tui.engine.text import bytes_text
+from canswarm_tui.engine.text import bytes_text, counted
 from canswarm_tui.engine.v1 import site as v1_site
 
 Look = Callable[[Survey], Iterator[Finding]]
@@ -143,8 +143,8 @@ def _outcome(survey: Survey) -> Outcome:
     summary = (
         f"{figure('threads'):,} threads, {figure('tasks'):,} tasks, {figure('ops'):,} ops, "
         f"{figure('decisions'):,} decisions, {figure('blobs'):,} blobs ({bytes_text(figure('blob bytes'))}), "
-        f"{figure('audit lines'):,} audit lines; {sum(one.blockers for one in made)} blockers, "
-        f"{sum(one.warnings for one in made)} warnings"
+        f"{figure('audit lines'):,} audit lines; {counted(sum(one.blockers for one in made), 'blocker')}, "
+        f"{counted(sum(one.warnings for one in made), 'warning')}"
     )
     return Outcome(created=len(made), summary=summary, figures=survey.figures)
 
