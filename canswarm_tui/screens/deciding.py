@@ -54,7 +54,7 @@ def accept(app: SwarmApp, found: StoredFinding | None) -> None:
 
 
 def copy_out(app: SwarmApp, name: str, text: str) -> None:
-    """To the terminal's clipboard, which may not take it and says nothing, and always into a file whose path is told."""
+    """To the terminal's clipboard, which may refuse it silently, and always into a file whose path is told."""
     app.copy_to_clipboard(text)
     path = app.place.folder / name
     try:
