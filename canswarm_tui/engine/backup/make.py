@@ -37,6 +37,7 @@ from canswarm_tui.engine.backup.redis_dump import dump
 from canswarm_tui.engine.backup.verify import Fault, Reading, faults
 from canswarm_tui.engine.errors import Busy, NoSpace, WrongAnswer
 from canswarm_tui.engine.settings import SiteSettings
+from canswarm_tui.engine.text import bytes_text
 from canswarm_tui.engine.v1.redis_client import redis_address
 
 PARTIAL: Final = ".partial"
@@ -222,7 +223,9 @@ def _require_space(into: Path, sizes: _Sizes) -> None:
     needed = int(sizes.size_bytes * _SPARE) + 2048 * sizes.files
     if free < needed:
         raise NoSpace(
-            str(into), f"{free} bytes are free and {needed} are needed", "free space, or set backup.dir to another disk"
+            str(into),
+            f"{bytes_text(free)} are free and {bytes_text(needed)} are needed",
+            "free space, or set backup.dir to another disk",
         )
 
 

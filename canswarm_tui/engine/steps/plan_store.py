@@ -35,7 +35,7 @@ from canswarm_tui.engine.steps.plan_findings import (
 )
 from canswarm_tui.engine.steps.plan_source import Source, Telling, copy_aside, work_folder
 from canswarm_tui.engine.steps.replaced import require_shown
-from canswarm_tui.engine.text import bytes_text
+from canswarm_tui.engine.text import bytes_text, counted
 from canswarm_tui.engine.v1.plan_rows import BadRow
 from canswarm_tui.engine.v2.plan_document import store
 from canswarm_tui.engine.v2.plan_document.files import (
@@ -189,7 +189,7 @@ class PlanStore:
         if not kept:
             ctx.journal.set_fact("form", None)
             ctx.journal.set_fact("ops", None)
-        summary = f"{removed:,} files of the plan document that this run had written were removed"
+        summary = f"{counted(removed, 'file')} of the plan document removed, written by this run"
         return Outcome(removed=removed, conflicts=kept, summary=f"{summary}, {kept:,} kept" if kept else summary)
 
     def resolve(self, ctx: StepContext, finding: Finding, keep: Keep) -> Outcome:
