@@ -94,13 +94,16 @@ class FindingsScreen(SwarmScreen):
     def _draw(self, page: list[StoredFinding]) -> None:
         if page == self._drawn:
             return
-        table, row, same_rows = self._table(), self._table().cursor_row, len(page) == len(self._drawn)
+        table, row = self._table(), self._table().cursor_row
+        chosen = self._drawn[row].id if 0 <= row < len(self._drawn) else ""
         self._drawn = page
         table.clear()
         for f in page:
             table.add_row(*_cells(f, self.app.theme), key=f.id)
-        if same_rows and 0 < row < len(page):
-            table.move_cursor(row=row)
+        # On the same finding; where that has gone, such as one just accepted, on the one after it.
+        at = next((n for n, f in enumerate(page) if f.id == chosen), min(row, len(page) - 1))
+        if at > 0:
+            table.move_cursor(row=at)
 
     def _filters_text(self) -> Text:
         text, muted = Text(), style_of("muted", self.app.theme)
@@ -109,7 +112,7 @@ class FindingsScreen(SwarmScreen):
             ("tab", "level", self._filter.level), ("i", "kind", self._filter.kind),
             ("p", "step", step), ("s", "search", shown(self._filter.words, 40) or "–"),
         ):  # fmt: skip
-            text.append(f"{key} ", muted).append(f"{name}: ", muted).append(f"{value}   ")
+            text.append(f"{key} ", muted).append(f"{name}: ", muted).append(f"{value}  ")
         return text
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's

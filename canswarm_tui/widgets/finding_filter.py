@@ -8,7 +8,7 @@ from canswarm_tui.engine.checklist import STEP_NAMES
 from canswarm_tui.engine.journal import StoredFinding
 from canswarm_tui.engine.step import Kind
 
-LEVELS = ("waiting for a person", "blocker", "warning", "note", "all")
+LEVELS = ("waiting", "blocker", "warning", "note", "all")
 KINDS = ("all", *(kind.value for kind in Kind))
 STEPS = ("all", *STEP_NAMES)
 _VALUES = {"level": LEVELS, "kind": KINDS, "step": STEPS}

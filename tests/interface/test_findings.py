@@ -230,3 +230,18 @@ async def test_hostile_findings_and_words_are_shown_literally(tmp_path: Path, si
         assert "\x1b" not in everything
         assert "\u202e" not in everything
         assert "[/] [red]x[/red] see [/etc/passwd]" in everything
+
+
+async def test_after_one_is_accepted_the_cursor_stands_on_the_next(tmp_path: Path) -> None:
+    app, _ = make_app(tmp_path, findings=tuple(quarantine(f"bad-{n}") for n in range(5)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        before = [*rows(app)]
+        await pilot.press("down", "down", "a", *"old", "enter")
+        await pilot.pause()
+        assert [*rows(app)] == [one for one in before if one != before[2]]
+        assert table(app).cursor_row == 2
+        assert before[3] in text_of(app, "#whole")
+        await pilot.press("end", "a", *"old", "enter")
+        await pilot.pause()
+        assert before[3] in text_of(app, "#whole"), "the last one of those that are left"
