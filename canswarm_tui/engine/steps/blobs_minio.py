@@ -101,15 +101,6 @@ class BlobsToMinio:
         """Keep the object that is there, or put the site's blob over it; the former content is kept for an undo."""
         key = bytes.fromhex(finding.details["key"])
         digest = bytes.fromhex(key.decode())
-        if keep is Keep.TARGET:
-            ctx.journal.put_receipt(Receipt(key, digest, 0, ReceiptFate.TARGET_KEPT, "", 0))
-            return Outcome(present=1, summary=f"MinIO keeps its object {shown(key)}")
-        path = v1.blob_path(ctx.settings.site.cas_folder, key.decode())
-        content = path.read_bytes() if path.is_file() else b""
-        if hashlib.sha256(content).digest() != digest:
-            raise Blocked(
-                shown(key), "the site does not have this blob in a sound state", "restore it, then resolve again"
-            )
         with S3Client(ctx.settings.s3) as client:
             sink = BlobSink(client)
             there = sink.fetch(key)
@@ -119,6 +110,10 @@ class BlobsToMinio:
                 )
             former, etag = there
             require_shown(finding, hashlib.sha256(former).hexdigest(), shown(former[:EXISTING_BYTES]))
+            if keep is Keep.TARGET:
+                ctx.journal.put_receipt(Receipt(key, digest, 0, ReceiptFate.TARGET_KEPT, "", 0))
+                return Outcome(present=1, summary=f"MinIO keeps its object {shown(key)}")
+            content = _sound_blob(ctx, key)
             kept = ctx.journal.keep_replaced(key, former)
             ctx.journal.put_receipt(Receipt(key, digest, len(content), ReceiptFate.REPLACED, "", 0))
             if not sink.replace(key, content, etag, f"{ctx.journal.run_id}-0"):
@@ -128,6 +123,15 @@ class BlobsToMinio:
             now = sink.fetch(key)
             require_arrived(key, None if now is None else now[0], digest)
         return Outcome(created=1, summary=f"MinIO now holds the site's blob {shown(key)}; {kept.words}")
+
+
+def _sound_blob(ctx: StepContext, key: bytes) -> bytes:
+    """The site's blob, whole. Raises `Blocked` where it does not hash to its name."""
+    path = v1.blob_path(ctx.settings.site.cas_folder, key.decode())
+    content = path.read_bytes() if path.is_file() else b""
+    if hashlib.sha256(content).hexdigest() != key.decode():
+        raise Blocked(shown(key), "the site does not have this blob in a sound state", "restore it, then resolve again")
+    return content
 
 
 def _put_back(ctx: StepContext, sink: BlobSink) -> int:

@@ -21,13 +21,13 @@ def choose(ctx: StepContext, sink: EtcdSink, record: Record, finding: Finding, k
     Raises `Blocked` where etcd holds nothing there any more, or something else than the finding shows.
     """
     key = record.key
-    if keep is Keep.TARGET:
-        ctx.journal.put_receipt(Receipt(key, record.digest, record.size, ReceiptFate.TARGET_KEPT, "", 0))
-        return Outcome(present=1, summary=f"etcd keeps its value of {shown(key)}")
     there = sink.get(key)
     if there is None:
         raise Blocked(shown(key), "etcd holds nothing under this key any more", "run the step again: it copies it")
     replaced.require_shown(finding, shown(there.value), shown(there.value[:EXISTING_SHOWN_BYTES]))
+    if keep is Keep.TARGET:
+        ctx.journal.put_receipt(Receipt(key, record.digest, record.size, ReceiptFate.TARGET_KEPT, "", 0))
+        return Outcome(present=1, summary=f"etcd keeps its value of {shown(key)}")
     former = ctx.journal.keep_replaced(key, there.value)
     ctx.journal.put_receipt(Receipt(key, record.digest, record.size, ReceiptFate.REPLACED, "", 0))
     if sink.replace(record, hashlib.sha256(there.value).digest()) is None:

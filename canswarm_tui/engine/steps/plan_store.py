@@ -201,10 +201,10 @@ class PlanStore:
             raise Blocked(str(path), "the file is not there any more", "run the step again")
         with file_errors(path):
             content = path.read_bytes()
+        require_shown(finding, told_file(digest, len(content)))
         if keep is Keep.TARGET:
             ctx.journal.put_receipt(Receipt(key, digest, len(content), ReceiptFate.TARGET_KEPT, "", 0))
             return Outcome(present=1, summary=f"{path} is kept as it is; the step writes nothing beside it")
-        require_shown(finding, told_file(digest, len(content)))
         ctx.journal.keep_replaced(key, content)
         ctx.journal.put_receipt(Receipt(key, digest, len(content), ReceiptFate.REPLACED, "", 0))
         store.remove(path, digest)

@@ -107,18 +107,19 @@ class PolicyToOpa:
         record = next((one for one in records_of(source_of(ctx)) if one.key == key), None)
         if record is None:
             raise Blocked(shown(key), "it is not part of the policy any more", "run the step again")
-        if keep is Keep.TARGET:
-            ctx.journal.put_receipt(Receipt(key, record.digest, record.size, ReceiptFate.TARGET_KEPT, "", 0))
-            return Outcome(present=1, summary=f"OPA keeps what it holds as {shown(key)}")
         with OpaClient(ctx.settings.opa) as client:
             sink = _sink(ctx, client)
             former = sink.held([key]).get(key)
+            if former is not None:
+                require_shown(finding, shown(former, _SHOWN), shown(former[:EXISTING_BYTES]))
+            if keep is Keep.TARGET:
+                ctx.journal.put_receipt(Receipt(key, record.digest, record.size, ReceiptFate.TARGET_KEPT, "", 0))
+                return Outcome(present=1, summary=f"OPA keeps what it holds as {shown(key)}")
             if former is None:
                 raise Blocked(
                     shown(key), "OPA holds nothing under this name: something else in our package is in the way",
                     "resolve the other conflicts, or remove what nobody needs there, then run the step again",
                 )  # fmt: skip
-            require_shown(finding, shown(former, _SHOWN), shown(former[:EXISTING_BYTES]))
             kept = ctx.journal.keep_replaced(key, former)
             ctx.journal.put_receipt(Receipt(key, record.digest, record.size, ReceiptFate.REPLACED, "", 0))
             sink.replace(record)

@@ -143,6 +143,18 @@ def test_what_somebody_changes_after_the_copy_can_be_resolved_either_way_too(
     assert {e.key: e.value for e in sink.scan()} == {b"plain": b"changed since"}
 
 
+def test_the_targets_value_can_not_be_kept_once_the_sites_stands_in_its_place(bench: Bench, sink: EtcdSink) -> None:
+    _put(sink, b"plain", b"theirs")
+    bench.runner().run(["decisions"])
+    (stored,) = bench.findings("decisions")
+    bench.runner().resolve(stored, Keep.SITE, "operator", "because")
+    with pytest.raises(Blocked, match="something else by now than what the finding shows"):
+        bench.runner().resolve(stored, Keep.TARGET, "operator", "a second thought")
+    assert bench.record("decisions").state is not StepState.STOPPED
+    bench.undo("decisions")
+    assert {e.key: e.value for e in sink.scan()} == {b"plain": b"theirs"}
+
+
 def test_of_two_values_that_a_person_had_replaced_an_undo_puts_the_later_one_back(bench: Bench, sink: EtcdSink) -> None:
     bench.run("decisions")
     for theirs in (b"changed once", b"changed again"):
