@@ -7,7 +7,7 @@ from typing import ClassVar
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.widgets import Footer, Static
+from textual.widgets import DataTable, Footer, Static
 
 from canswarm_tui.engine.checklist import CHECKLIST
 from canswarm_tui.engine.text import shown, waiting_text
@@ -59,6 +59,8 @@ class ChecklistScreen(StepScreen):
         self._width = 0
         self._rows: dict[str, tuple[Shown, str]] = {}
         """What each row shows: one that stays the same isn't made again at each beat."""
+        self._row = 0
+        """Where the cursor stood last."""
         self._offered: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
@@ -136,7 +138,16 @@ class ChecklistScreen(StepScreen):
             self._offered = offered
             self.refresh_bindings()
 
-    def on_data_table_row_highlighted(self) -> None:
+    def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
+        """A heading is passed over, in the direction of the cursor; the first one only scrolls into sight."""
+        if event.cursor_row != self._table().cursor_row:
+            return  # it has moved on meanwhile
+        row, before, self._row = event.cursor_row, self._row, event.cursor_row
+        if event.row_key.value is not None and event.row_key.value.startswith("group:"):
+            self._table().move_cursor(row=row - 1 if 0 < row < before else row + 1)
+            if row == 0:
+                self._table().scroll_home(animate=False)
+            return
         self._show_said()
 
     def on_data_table_row_selected(self) -> None:

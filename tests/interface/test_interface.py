@@ -477,3 +477,16 @@ async def test_the_interface_opens_on_the_site_of_its_flags(tmp_path: Path, monk
     assert open_app(None, flags, observe=False, preferences=Preferences()) == 0
     assert seen[0].settings.site.root == tmp_path / "site"
     assert (tmp_path / "state" / "sites").is_dir()
+
+
+async def test_the_cursor_passes_over_headings_both_ways_and_the_first_one_stays_in_sight(tmp_path: Path) -> None:
+    app, _ = make_app(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        table = app.screen.query_one("#items", DataTable)
+        headings = [n for n, key in enumerate(table.rows) if str(key.value).startswith("group:")]
+        for key in ("up", *["down"] * 40, *["up"] * 40, "end", "home", "pagedown", "pageup"):
+            await pilot.press(key)
+            await pilot.pause()
+            assert table.cursor_row not in headings
+        assert (table.cursor_row, table.scroll_offset.y) == (1, 0)

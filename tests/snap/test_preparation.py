@@ -164,11 +164,16 @@ def test_backup(
     if state == "damaged":
         journal = Journal.join(app.place.journal)
         one = journal.step("backup")
+        last = one.fact("last")
+        assert isinstance(last, dict)
+        one.set_fact("last", {**last, "proved_at": ""})
         fault = Finding("backup.damaged", Level.WARNING, Kind.DIFFERENCE, "cas:sha256/ab/cd/abcd", "its bytes hash to "
                         "something else", "keep it, and make another backup")  # fmt: skip
         one.add_finding(Verb.VERIFY, one.note(Verb.VERIFY, "started"), (fault,))
         proof = Comparison("files and Redis keys in the backup", "by digest", 636, 635)
-        one.set_state(StepState.NEEDS_ATTENTION, verdict=Verdict((proof,), 1, "636 read back, 1 faults"))
+        one.set_state(
+            StepState.NEEDS_ATTENTION, verdict=Verdict((proof,), 1, "612 files and 24 Redis keys read back, 1 fault")
+        )
         journal.close()
 
     async def opened(pilot: Pilot[int]) -> None:
