@@ -57,7 +57,9 @@ async def test_end_and_home_go_to_the_last_and_the_first_row_of_a_list(tmp_path:
         await pilot.press("end")
         assert table.cursor_row == table.row_count - 1
         await pilot.press("home")
-        assert table.cursor_row == 0
+        await pilot.pause()
+        assert table.cursor_row == (1 if opened == "" else 0), "a heading is passed over"
+        assert table.scroll_offset.y == 0
 
 
 @pytest.mark.asyncio

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tarfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -47,13 +48,17 @@ async def test_it_is_read_file_by_file_and_written_only_when_asked(
 async def test_a_damaged_journal_is_no_hindrance_and_until_it_is_gathered_nothing_can_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("canswarm_tui.engine.support._servers", lambda _settings: {})
+    answered = threading.Event()
+    monkeypatch.setattr("canswarm_tui.engine.support._servers", lambda _settings: {"all": answered.wait(30)})
     monkeypatch.setattr("canswarm_tui.engine.support._checks", lambda _settings: [])
     app, _ = make_app(tmp_path)
     async with app.run_test(size=(80, 24)) as pilot:
         app.place.journal.write_bytes(b"this is no database" * 100)
         app.push_screen(SupportScreen())
         await pilot.press("w")
+        assert GATHERING in text_of(app, "#said")
+        assert list(app.place.folder.glob("*.tar.gz")) == []
+        answered.set()
         await until(pilot, lambda: GATHERING not in text_of(app, "#said"))
         await pilot.press("w")
         (path,) = app.place.folder.glob("canswarm-support-*.tar.gz")
