@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gc
 import logging
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App
@@ -56,7 +57,8 @@ def _commands() -> type[Provider]:
 class SwarmApp(App[int], inherit_bindings=False):
     """Holds the one engine thread and the model that screens draw."""
 
-    CSS_PATH = "app.tcss"
+    CSS_PATH: ClassVar[list[str | PurePath]] = ["app.tcss", "screens/checklist.tcss"]
+    """Textual does not load the sheet of an app's first screen by itself."""
     TITLE = "canswarm-tui"
     COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {_commands}
     COMMAND_PALETTE_BINDING = "f4"
@@ -66,13 +68,13 @@ class SwarmApp(App[int], inherit_bindings=False):
         Binding(
             "ctrl+c", "leave", "Quit", id="quit-3", show=False, tooltip="copy what is selected, else the same as q"
         ),
-        Binding(
-            "ctrl+z", "suspend_process", "Suspend", id="suspend", show=False, tooltip="to the shell; fg comes back"
-        ),
         Binding("f2", "colours", "Colours", id="colours", show=False, tooltip="dark, light, the terminal's own"),
         Binding("f3", "settings", "Settings", id="settings", show=False, tooltip="colours, bandwidth, mouse, keys"),
         Binding("f4", "command_palette", "Commands", id="palette", show=False, tooltip="what can be done now, by name"),
         Binding("f1,question_mark", "help", "Help", id="help", key_display="F1", tooltip="this page"),
+        Binding(
+            "ctrl+z", "suspend_process", "Suspend", id="suspend", show=False, tooltip="to the shell; fg comes back"
+        ),
     ]
 
     def __init__(self, settings: Settings, *, observe: bool = False, preferences: Preferences | None = None) -> None:
@@ -106,6 +108,11 @@ class SwarmApp(App[int], inherit_bindings=False):
 
     def on_unmount(self) -> None:
         self.health.end()
+
+    def get_key_display(self, binding: Binding) -> str:
+        """F-keys in capitals, as keyboards have them."""
+        display = super().get_key_display(binding)
+        return display.upper() if re.fullmatch(r"f\d+", display) else display
 
     def begin(self, work: Callable[[Runner], Result]) -> None:
         """Start engine work, unless something works already or this is only an observer."""

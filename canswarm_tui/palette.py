@@ -23,6 +23,8 @@ class Offer:
     name: str
     does: Callable[[], object]
     told: str
+    also: str = ""
+    """Another name that is searched for: a step's on the command line."""
 
 
 class Commands(Provider):
@@ -35,7 +37,7 @@ class Commands(Provider):
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
         for offer in self._offers():
-            score = matcher.match(offer.name)
+            score = max(matcher.match(offer.name), matcher.match(offer.also) if offer.also else 0)
             if score > 0:
                 yield Hit(score, matcher.highlight(offer.name), offer.does, help=offer.told)
 
@@ -71,9 +73,10 @@ class Commands(Provider):
 
         for info in STEPS:
             state, _ = app.model.state_of(info.name)
-            yield Offer(f"Open: {info.title}", partial(_push, app, screen_of, info.name), state)
+            told = f"{info.name} is {state}"
+            yield Offer(f"Open: {info.title}", partial(_push, app, screen_of, info.name), told, info.name)
             if app.model.can_begin and state not in ("blocked", "proved", "done", "skipped"):
-                yield Offer(f"Run: {info.title}", partial(_run, app, info.name), f"it is {state}")
+                yield Offer(f"Run: {info.title}", partial(_run, app, info.name), told, info.name)
 
 
 _ON_A_STEP = ("run_step", "verify_step", "undo_step")

@@ -39,7 +39,7 @@ def test_a_mistake_of_ours_goes_to_a_log_that_is_named_and_not_to_the_screen(
 
 def test_an_unknown_step_is_told_before_anything_is_asked(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["run", "blobs-mino"]) == ExitCode.SETTINGS
-    assert "did you mean blobs-minio?" in capsys.readouterr().err
+    assert "Did you mean blobs-minio?" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -65,8 +65,8 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         (("status", "--site", ".", "--state-dir", "file"), "--state-dir"),
         (("status", "--site", ".", "--state-dir", "/proc/none"), "--state-dir"),
         (("status", "--site", ""), "give it a path"),
-        (("status", "--config", "."), "name a file"),
-        (("findings", "list", "--site", ".", "--step", "decision"), "did you mean decisions?"),
+        (("status", "--config", "."), "Name a file"),
+        (("findings", "list", "--site", ".", "--step", "decision"), "Did you mean decisions?"),
         (("findings", "lsit"), "canswarm-tui findings --help"),
         (("sandbox",), "Commands:"),
     ],
@@ -145,4 +145,4 @@ def test_settings_before_a_command_are_the_interfaces_and_not_silently_dropped(
     bare: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.run(["--site", str(bare), "status"]) == ExitCode.SETTINGS
-    assert "write it after the command: `canswarm-tui status --site DIR`" in capsys.readouterr().err
+    assert "Write it after the command: `canswarm-tui status --site DIR`" in capsys.readouterr().err

@@ -7,16 +7,16 @@ from dataclasses import asdict
 
 from canswarm_tui.commands.face import Face
 from canswarm_tui.engine.health.facts import Check, Look, Section
-from canswarm_tui.engine.text import bytes_text, shown
+from canswarm_tui.engine.text import advice, bytes_text, shown
 
 
 def write_look(face: Face, one: Look) -> None:
     """Name, condition and address on a line, then the error, the worries and the sections."""
     face.write(f"{one.name:<10} {one.condition} {shown(one.address)} ({one.took_ms:.0f} ms)")
     if one.error is not None:
-        face.write(f"    {shown(one.error.happened)}. {shown(one.error.remedy)}")
+        face.write(f"    {shown(advice(one.error.happened, one.error.remedy))}")
     for worry in one.worries:
-        face.write(f"    {worry.level}: {shown(worry.subject)}: {shown(worry.happened)}. {shown(worry.remedy)}")
+        face.write(f"    {worry.level}: {shown(worry.subject)}: {shown(advice(worry.happened, worry.remedy))}")
     write_sections(face, one.sections)
 
 

@@ -11,6 +11,8 @@ import os
 from enum import IntEnum
 from typing import ClassVar
 
+from canswarm_tui.engine.text import advice
+
 _OF_THE_MACHINE = frozenset(
     {
         errno.ENOSPC,
@@ -55,8 +57,7 @@ class EngineError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        happened = self.happened.rstrip(".")
-        return f"{self.subject}: {happened}{'' if happened.endswith(('?', '!')) else '.'} {self.remedy}"
+        return f"{self.subject}: {advice(self.happened, self.remedy)}"
 
 
 class SettingsError(EngineError):

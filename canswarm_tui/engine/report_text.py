@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from canswarm_tui.engine.text import bytes_text, duration_text, shown
+from canswarm_tui.engine.text import advice, bytes_text, duration_text, shown
 
 Facts = Mapping[str, Any]
 _MAX_ROWS = 10_000
@@ -137,7 +137,7 @@ def _finding_row(finding: Facts) -> list[str]:
     if finding["decided_by"]:
         decided = f"{finding['decided_by']} at {finding['decided_at']}: {finding['reason']}"
     status = "waits for a person" if finding["waiting"] else finding["status"]
-    what = f"{finding['happened']}. {finding['remedy']}"
+    what = advice(finding["happened"], finding["remedy"])
     return [finding["id"], finding["level"], status, finding["step"], finding["subject"], what, decided]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
+_NAMES = frozenset({"etcd", "ipfs", "opa", "redis", "nats", "minio"})
 _HIDDEN = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
 
 
@@ -16,6 +17,15 @@ def shown(data: bytes | str, limit: int = 4096) -> str:
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
+
+
+def advice(happened: str, remedy: str) -> str:
+    """What happened and what to do about it, as sentences: `No answer. Check that it runs`; names stay as they are."""
+    first = remedy.partition(" ")[0]
+    if first.isascii() and first.isalpha() and first not in _NAMES:
+        remedy = remedy[:1].upper() + remedy[1:]
+    happened = happened.rstrip(".")
+    return f"{happened}{'' if happened.endswith(('?', '!')) else '.'} {remedy}".rstrip()
 
 
 def bytes_text(size_bytes: float) -> str:

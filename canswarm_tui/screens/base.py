@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from rich.cells import cell_len
 from rich.text import Text
-from textual.binding import Binding, BindingType
+from textual.binding import ActiveBinding, Binding, BindingType
 from textual.screen import Screen
 from textual.widgets import Static
 
@@ -43,6 +44,29 @@ class SwarmScreen(Screen[None]):
 
     def redraw(self) -> None:
         """Draw the model as it is now."""
+
+    @property
+    def active_bindings(self) -> dict[str, ActiveBinding]:
+        """As Textual has them; keys that a narrow footer leaves to the help stand in it where there is room."""
+        found = super().active_bindings
+        told = {one.binding.action: one.binding for one in found.values() if one.binding.show}
+        room = self.app.size.width - sum(self._footer_width(binding) for binding in told.values())
+        for key, one in found.items():
+            binding = one.binding
+            if binding.action in told or not binding.id or not binding.description or binding.system:
+                continue
+            room -= self._footer_width(binding)
+            if room < 0:
+                break
+            told[binding.action] = binding
+            found[key] = one._replace(binding=replace(binding, show=True))
+        return found
+
+    def on_resize(self) -> None:
+        self.refresh_bindings()
+
+    def _footer_width(self, binding: Binding) -> int:
+        return cell_len(self.app.get_key_display(binding)) + cell_len(binding.description) + 2
 
     def put(self, selector: str, text: str | Text) -> None:
         """Show a text literally; one that is there already costs nothing on the wire.

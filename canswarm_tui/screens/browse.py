@@ -16,7 +16,7 @@ from textual.widgets import DataTable, Footer, Input, Static
 
 from canswarm_tui.engine.errors import EngineError
 from canswarm_tui.engine.health.facts import Browsable, Page, Section
-from canswarm_tui.engine.text import shown
+from canswarm_tui.engine.text import advice, shown
 from canswarm_tui.screens.base import SwarmScreen
 from canswarm_tui.widgets.row_table import RowTable
 
@@ -122,7 +122,7 @@ class BrowseScreen(SwarmScreen):
                 self._reading.page = page
                 self._draw(page)
             case EngineError() as error:
-                self.put("#said", f"{shown(error.happened)}. {shown(error.remedy)}")
+                self.put("#said", shown(advice(error.happened, error.remedy)))
             case sections:
                 from canswarm_tui.screens.entry import EntryScreen
 

@@ -17,12 +17,16 @@ from canswarm_tui.screens.opened import screen_of
 from canswarm_tui.theme import style_of
 from canswarm_tui.widgets.live import health_text, live_text
 from canswarm_tui.widgets.row_table import RowTable
+from canswarm_tui.widgets.step_facts import findings_text, found_of, outcome_text, verdict_text
+from canswarm_tui.widgets.step_words import words_text
 
 COLUMNS = ("mark", "item", "state", "when", "what")
 TITLE_WIDTHS = (38, 50)
 """Of the items, on a narrow and on a wide terminal."""
 WIDE, VERY_WIDE = 106, 160
 """Columns from which the table says what came of an item, and from which no title is cut."""
+TALL, VERY_TALL = 37, 52
+"""Rows from which what an item does stands below the table, and from which what came of it does too."""
 LONGEST_TITLE = max(len(item.title) for group in CHECKLIST for item in group.items)
 
 
@@ -66,6 +70,7 @@ class ChecklistScreen(StepScreen):
     def compose(self) -> ComposeResult:
         yield Static(id="head", markup=False)
         yield RowTable(id="items")
+        yield Static(id="about", markup=False)
         yield Static(id="said", markup=False)
         yield Static(id="live", markup=False)
         yield Static(id="health", markup=False)
@@ -77,8 +82,10 @@ class ChecklistScreen(StepScreen):
         self._to_next()
 
     def on_resize(self) -> None:
-        """Another width has other columns; the cursor stays where it is."""
+        """Another width has other columns, another height more to tell; the cursor stays where it is."""
         table = self._table()
+        self.set_class(self.app.size.height >= TALL, "tall")
+        self._show_said()
         if table.columns and self.app.size.width != self._width:
             row = table.cursor_row
             self._build()
@@ -214,6 +221,20 @@ class ChecklistScreen(StepScreen):
     def _show_said(self) -> None:
         drawn = self._current()
         self.put("#said", shown(drawn.said, 600) if drawn is not None else "")
+        if self.has_class("tall"):
+            self.put("#about", self._about(drawn))
+
+    def _about(self, drawn: Shown | None) -> Text:
+        """The item under the cursor in short: what it does, and on a very tall screen what came of it."""
+        if drawn is None or drawn.step is None:
+            return Text()
+        model, theme = self.swarm.model, self.app.theme
+        text = words_text(drawn.step, theme, "   ")
+        if self.app.size.height >= VERY_TALL:
+            record, found = model.record(drawn.step), found_of(model, drawn.step)
+            for part in (outcome_text(record, theme), verdict_text(record, theme), findings_text(found, theme)):
+                text.append("\n\n" if part else "").append(part)
+        return text
 
     def _to_next(self) -> None:
         """The cursor to what is to be done next; to the first item where nothing is left."""

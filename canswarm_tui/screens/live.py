@@ -16,7 +16,7 @@ from textual.widgets import Footer, Static
 from canswarm_tui.engine.errors import EngineError
 from canswarm_tui.engine.health.streams import Heard, Stream
 from canswarm_tui.engine.stop import StopSignal
-from canswarm_tui.engine.text import shown
+from canswarm_tui.engine.text import advice, shown
 from canswarm_tui.screens.base import SwarmScreen
 from canswarm_tui.screens.deciding import copy_out
 from canswarm_tui.theme import style_of
@@ -69,7 +69,7 @@ class LiveScreen(SwarmScreen):
         self.put("#head", shown(self._stream.title))
         status = Text(shown(self._status))
         if self._error is not None:
-            told = f"   {shown(self._error.happened)}. {shown(self._error.remedy)}"
+            told = f"   {shown(advice(self._error.happened, self._error.remedy))}"
             status.append(told, style_of("error", self.app.theme))
         self.put("#status", status)
         self.put("#told", self._text())

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from rich.text import Text
 
 from canswarm_tui.engine.health.facts import Condition, Look, Section
-from canswarm_tui.engine.text import shown
+from canswarm_tui.engine.text import advice, shown
 from canswarm_tui.theme import style_of
 from canswarm_tui.widgets.step_facts import figure_text
 
@@ -38,7 +38,7 @@ def look_text(look: Look, theme: str) -> Text:
         text.append(f"\nWhat to do: {shown(look.error.remedy)}")
     for worry in look.worries:
         text.append(f"\n! {shown(worry.subject, 120)}: ", style_of(worry.level.value, theme))
-        text.append(f"{shown(worry.happened)}. {shown(worry.remedy)}")
+        text.append(shown(advice(worry.happened, worry.remedy)))
     return text.append(sections_text(look.sections, theme))
 
 

@@ -21,6 +21,12 @@ class Words:
 
 
 WORDS: Mapping[str, Words] = {
+    "preflight": Words(
+        "Opens, counts and checks every part of the site and hashes every blob; looks at this machine and at each "
+        "target. Nothing is written.",
+        "What it finds is listed with what to do about it. A blocker holds up the steps that it names.",
+        "Nothing to take back.",
+    ),
     "documentation": Words(
         "Exports thread ids and tasks (CSV and JSON) and the critical audit log into the run's folder, and checks "
         "every signature. The site is only read.",
@@ -71,18 +77,27 @@ WORDS: Mapping[str, Words] = {
         "reason is compared.",
         "u removes the files that this run wrote.",
     ),
+    "verification": Words(
+        "Reads every target in full and compares it with the site, record by record, then writes the report. No "
+        "target is written to.",
+        "Every comparison has its counts, and every difference its name.",
+        "Nothing to take back.",
+    ),
 }
 
 
 def before_text(record: StepRecord, theme: str) -> Text:
     """All of it while nothing has been done yet."""
-    words = WORDS[record.step]
     if record.outcome is not None or record.verdict is not None:
         return Text()
-    parts = (("What it does", words.does), ("How it is proved", words.proof), ("The way back", words.back))
-    text = Text()
-    for title, told in parts:
-        text.append("\n" if text else "").append(title, style_of("title", theme)).append(f"\n{told}")
+    return words_text(record.step, theme, "\n")
+
+
+def words_text(step: str, theme: str, between: str) -> Text:
+    """The three parts, each with its title and `between` before its sentences."""
+    words, text = WORDS[step], Text()
+    for title, told in (("What it does", words.does), ("How it is proved", words.proof), ("The way back", words.back)):
+        text.append("\n" if text else "").append(title, style_of("title", theme)).append(f"{between}{told}")
     return text
 
 

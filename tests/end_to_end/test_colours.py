@@ -24,11 +24,9 @@ def opened(place: Place, theme: str, environment: Mapping[str, str], *arguments:
     all_of_it = {**place.environment, **environment, "XDG_CONFIG_HOME": str(folder.parent), "COLORTERM": "truecolor"}
     terminal = Terminal(all_of_it, 80, 24, *arguments)
     try:
-        text = terminal.until(lambda text: "ready — next" in text)
+        terminal.until(lambda text: "▸" in text and "ready — next" in text)  # a sign beside each word
+        terminal.until(lambda text: "× " in text and "blocked" in text)
         terminal.settle()
-        assert "▸" in text  # the sign of what is ready, beside the word
-        assert "× " in text
-        assert "blocked" in text
         yield terminal
     finally:
         terminal.close()
@@ -56,6 +54,7 @@ def test_no_color_sends_no_colour_and_an_ansi_theme_only_those_of_the_terminal(
 def test_no_mouse_leaves_the_mouse_to_the_terminal(new_place: Callable[..., Place]) -> None:
     place = new_place("mouse")
     with opened(place, "swarm-dark", {}, "--no-mouse") as terminal:
+        terminal.settle()
         terminal.press("q")
         assert terminal.wait() == 0
         assert not [mode for mode in MOUSE if mode in terminal.raw]

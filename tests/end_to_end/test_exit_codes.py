@@ -30,10 +30,10 @@ def place(new_place: Callable[..., Place]) -> Place:
 
 def test_2_an_unknown_setting_names_the_nearest_and_a_secret_is_no_flag(place: Place) -> None:
     for arguments, hint in (
-        (("status", "--set", "s3.buket=x"), "did you mean s3.bucket?"),
+        (("status", "--set", "s3.buket=x"), "Did you mean s3.bucket?"),
         (("status", "--set", "s3.secret_key=x"), "a secret is never a flag"),
-        (("run", "decision", "--yes"), "did you mean decisions?"),
-        (("run", "decisions"), "add --yes"),
+        (("run", "decision", "--yes"), "Did you mean decisions?"),
+        (("run", "decisions"), "Add --yes"),
         (("rate", "fast"), "records a second"),
         (("rate", "50"), "nothing runs for this site"),
         (("run", "--yes", "--rate", "-1"), "records a second"),

@@ -158,7 +158,7 @@ def test_a_file_that_a_setting_names_and_that_is_no_certificate_is_a_wrong_setti
         (("--set", "s3.secret_key=hunter2"), "a secret is never a flag"),
         (("--secret", "s3.secret_key=hunter2"), "a secret is never a flag"),
         (("--secret", "s3.secret_key=env:NOT_THERE"), "the environment has no NOT_THERE"),
-        (("--set", "s3.bukket=x"), "did you mean s3.bucket?"),
+        (("--set", "s3.bukket=x"), "Did you mean s3.bucket?"),
     ],
 )
 def test_a_wrong_flag_writes_nothing(place: Place, tmp_path: Path, arguments: tuple[str, ...], hint: str) -> None:

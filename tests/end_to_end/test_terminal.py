@@ -39,6 +39,7 @@ def states(place: Place) -> dict[str, StepState]:
 
 def run_everything(terminal: Terminal) -> None:
     """`a` asks with Cancel in focus: Tab, then Enter."""
+    terminal.settle()
     terminal.press("a")
     terminal.until(lambda text: "Run every pending step" in text)
     terminal.settle()
@@ -54,10 +55,12 @@ def test_a_whole_migration_and_its_rollback_by_keys_only_at_80_by_24(
     run_everything(terminal)
     terminal.until(lambda text: "Running:" in text)
     terminal.until(lambda text: "Nothing runs." in text, 180)
+    terminal.settle()
     terminal.press("\x1b[F")
     assert states(place)["verification"] is StepState.PROVED
     terminal.press("b")
     terminal.until(lambda text: "x Roll back" in text)
+    terminal.settle()
     terminal.press("x")
     terminal.until(lambda text: "Type the site's name" in text)
     terminal.settle()
@@ -67,6 +70,7 @@ def test_a_whole_migration_and_its_rollback_by_keys_only_at_80_by_24(
         terminal.settle()
     terminal.until(lambda text: "Last rollback: proved." in text, 120)
     assert states(place)["decisions"] is StepState.UNDONE
+    terminal.settle()
     terminal.press("q")
     assert terminal.wait() == 0
     assert LEAVES_ALTERNATE_SCREEN in terminal.raw
@@ -90,6 +94,7 @@ def test_a_lost_connection_stops_at_a_safe_point_and_the_next_start_goes_on(
     again.until(lambda text: "Running:" in text)
     again.until(lambda text: "Nothing runs." in text, 180)
     assert states(place)["verification"] is StepState.PROVED
+    again.settle()
     again.press("q")
     assert again.wait() == 0
 
@@ -103,6 +108,7 @@ def test_a_storm_of_resizes_changes_nothing(
         terminal.resize(columns, 24)
         terminal.send(signal.SIGWINCH)
     terminal.until(lambda text: "ready — next" in text)
+    terminal.settle()
     terminal.press("q")
     assert terminal.wait() == 0
 
@@ -119,5 +125,6 @@ def test_without_a_site_it_asks_for_one_and_goes_on_to_the_checklist(
     terminal.settle()
     terminal.press("\x1b[15~")
     terminal.until(lambda text: "ready — next" in text)
+    terminal.settle()
     terminal.press("q")
     assert terminal.wait() == 0

@@ -202,7 +202,7 @@ def test_the_plan_tells_times_of_what_was_measured_in_this_run_and_unknown_for_t
     assert facts["proved_at"]
     steps = {one["what"]: one for one in facts["plan"]}
     undone = [what for what in steps if what.startswith("undo")]
-    assert undone == ["undo Plan store: SQLite → Automerge", "undo Decisions: Redis → etcd"]
+    assert undone == ["undo Plan store: SQLite → Automerge", "undo Consensus: Redis → etcd"]
     assert {steps[what]["basis"] for what in undone} == {"copy"}
     assert {one["basis"] for what, one in steps.items() if what not in undone} == {"backup"}
     assert facts["steps_of_unknown_time"] == 0

@@ -269,7 +269,7 @@ def test_while_a_run_is_verified_its_step_is_running(bench: Bench) -> None:
 def test_an_undo_of_what_was_never_done_or_is_undone_already_says_so_and_calls_nothing_undone(bench: Bench) -> None:
     bench.runner().undo("decisions")
     assert [e.text for e in bench.events if isinstance(e, Said)] == [
-        "nothing to undo: Decisions: Redis → etcd is not started"
+        "nothing to undo: Consensus: Redis → etcd is not started"
     ]
     assert not any(isinstance(event, StepEnded) for event in bench.events)
     assert bench.record("decisions").state is StepState.NOT_STARTED
@@ -278,7 +278,7 @@ def test_an_undo_of_what_was_never_done_or_is_undone_already_says_so_and_calls_n
     bench.events.clear()
     bench.runner().undo("decisions")
     (said,) = [event.text for event in bench.events if isinstance(event, Said)]
-    assert said == "nothing to undo: Decisions: Redis → etcd is undone"
+    assert said == "nothing to undo: Consensus: Redis → etcd is undone"
 
 
 @pytest.mark.parametrize("name", ["preflight", "verification"])
@@ -368,7 +368,7 @@ def test_a_step_is_refused_before_its_needs_and_undone_only_after_what_stands_on
 
 
 def test_an_unknown_step_names_the_nearest(bench: Bench) -> None:
-    with pytest.raises(SettingsError, match="did you mean decisions"):
+    with pytest.raises(SettingsError, match="Did you mean decisions"):
         bench.runner().run(["decisons"])
 
 
@@ -398,7 +398,7 @@ def test_an_error_is_in_journal_and_events_and_the_same_command_goes_on(
 
 def test_a_blocker_forbids_the_run_and_can_not_be_accepted(bench: Bench) -> None:
     bench.fakes["preflight"] = Fake(checked=(finding(level=Level.BLOCKER, kind=Kind.CONDITION),))
-    with pytest.raises(Blocked, match="look at it"):
+    with pytest.raises(Blocked, match="Look at it"):
         bench.runner().run()
     assert bench.record("preflight").outcome is None
     with pytest.raises(SettingsError, match="blocker"):

@@ -53,7 +53,7 @@ def test_an_unknown_environment_setting_names_the_nearest(monkeypatch: pytest.Mo
 
 def test_an_unknown_key_in_the_file_names_the_nearest_and_the_file() -> None:
     write('[ipfs]\napy = "http://x:1"\n')
-    with pytest.raises(SettingsError, match=r"canswarm\.toml.*did you mean ipfs\.api"):
+    with pytest.raises(SettingsError, match=r"canswarm\.toml.*Did you mean ipfs\.api"):
         load_settings()
 
 
@@ -141,7 +141,7 @@ def test_a_file_that_is_no_toml_is_told_with_its_line() -> None:
         ("[policy]\nversion = 'v2'\n", "policy.version: write 'v1' or 'guide'"),
         ("[site]\nroot = 5\n", "site.root: it is no path"),
         ("[site]\nroot = ''\n", "site.root: it is empty"),
-        ("etcd = 'one:2379'\n", "etcd: there is no such setting .* it is a group; its settings are etcd.endpoints"),
+        ("etcd = 'one:2379'\n", "etcd: there is no such setting .* It is a group; its settings are etcd.endpoints"),
     ],
 )
 def test_a_wrong_value_is_told_in_plain_words(text: str, told: str) -> None:

@@ -390,7 +390,7 @@ class TestPolicy:
 def test_before_anything_has_run_and_for_a_step_without_records_it_says_so(settings: Settings) -> None:
     with pytest.raises(Blocked, match="nothing has run"):
         compare_three_ways(settings, "decisions", b"x")
-    with pytest.raises(SettingsError, match="name one of blobs-minio"):
+    with pytest.raises(SettingsError, match="Name one of blobs-minio"):
         compare_three_ways(settings, "backup", b"x")
     assert "backup" not in HINTS
 

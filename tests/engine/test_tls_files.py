@@ -55,7 +55,7 @@ def test_a_file_that_is_away_or_something_else_is_named_with_its_setting(
     told = str(caught.value)
     assert name.replace("_", ".", 1) in told
     assert str(path) in told
-    assert "name the" in told
+    assert "Name the" in told
     assert ".c:" not in told
 
 

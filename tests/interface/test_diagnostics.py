@@ -159,7 +159,7 @@ async def test_an_entry_opens_whole_is_copied_and_an_error_says_what_to_do(
         assert '{"epoch": 1}' in (app.place.folder / "entry.txt").read_text()
         numbers.fails = Unreachable("etcd", "no answer in time", "is it frozen?")
         await pilot.press("r")
-        await until(pilot, lambda: "no answer in time. is it frozen?" in text_of(app, "#said"))
+        await until(pilot, lambda: "no answer in time. Is it frozen?" in text_of(app, "#said"))
         await pilot.press("s", "escape")
         assert not app.screen.query_one("#search", Input).display
         await pilot.press("escape")

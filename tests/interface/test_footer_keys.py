@@ -1,4 +1,4 @@
-"""Every screen at 80x24: what a key does there stands in the footer, whole, or in the help of that screen."""
+"""Every screen at every size: what a key does there stands in the footer, whole, or in the help of that screen."""
 
 from __future__ import annotations
 
@@ -103,17 +103,35 @@ async def test_no_screen_is_forgotten_here() -> None:
     assert set(ours()) == {one.__name__ for one in SCREENS}
 
 
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)], ids=["80x24", "120x40", "200x60"])
 @pytest.mark.parametrize("screen", [one for one in SCREENS if not issubclass(one, ModalScreen)])
-async def test_every_key_is_told_in_the_footer_or_in_help(tmp_path: Path, screen: type[Any]) -> None:
+async def test_every_key_is_told_in_the_footer_or_in_help(
+    tmp_path: Path, screen: type[Any], size: tuple[int, int]
+) -> None:
     app, _ = make_app(tmp_path)
     fill(app)
-    async with app.run_test(size=(80, 24)) as pilot:
+    async with app.run_test(size=size) as pilot:
         await opened(app, pilot, screen)
         await redrawn(app, pilot)
         await check_keys(app, pilot)
         app.model.running, app.model.progress = ("decisions", Verb.RUN), Progress("copying", 1, 2)
         await redrawn(app, pilot)
         await check_keys(app, pilot)
+
+
+async def test_a_wide_footer_has_every_key_of_the_checklist_and_a_narrow_one_again_its_own(tmp_path: Path) -> None:
+    app, _ = make_app(tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        narrow = footer_of(app)
+        assert not {"verify_step", "undo_step", "settings"} & narrow
+        await pilot.resize_terminal(140, 40)
+        await pilot.pause(0.1)
+        assert footer_of(app) >= {"verify_step", "undo_step", "colours", "settings", "command_palette", *narrow}
+        assert "nothing" not in footer_of(app)
+        await pilot.resize_terminal(80, 24)
+        await pilot.pause(0.1)
+        assert footer_of(app) == narrow
 
 
 async def test_the_keys_of_every_backend_are_told_too(tmp_path: Path) -> None:

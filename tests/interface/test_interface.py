@@ -332,7 +332,7 @@ async def test_when_the_run_of_another_process_has_ended_nothing_is_shown_as_run
     async with app.run_test(size=(80, 24)) as pilot:
         with hold_run(state, ()):
             app.follow()
-            assert "Running: Decisions" in live_text(app.model)
+            assert "Running: Consensus" in live_text(app.model)
         app.follow()
         app.draw()
         await pilot.pause()
@@ -351,7 +351,7 @@ async def test_rollback_says_what_it_would_undo_last_first_and_begins_only_with_
         assert "unknown" in would  # nothing was measured
         assert not {"prove", "roll_back"} & offered(app)
         assert "nothing to go back to" in text_of(app, "#live")
-        assert would.index("undo Decisions") < would.index("undo Blobs: files")
+        assert would.index("undo Consensus") < would.index("undo CAS: files")
         assert "None yet" in text_of(app, "#backups")
         await pilot.press("escape")
         found = readiness(app.settings)
@@ -490,3 +490,23 @@ async def test_the_cursor_passes_over_headings_both_ways_and_the_first_one_stays
             await pilot.pause()
             assert table.cursor_row not in headings
         assert (table.cursor_row, table.scroll_offset.y) == (1, 0)
+
+
+async def test_a_tall_terminal_tells_of_the_item_under_the_cursor_and_a_low_one_keeps_its_rows(tmp_path: Path) -> None:
+    app, _ = make_app(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause(0.1)
+        about = app.screen.query_one("#about", Static)
+        table = app.screen.query_one("#items", DataTable)
+        for title in ("What it does", "How it is proved", "The way back"):
+            assert title in str(about.content)
+        before = str(about.content)
+        await pilot.press("down")
+        await pilot.pause()
+        assert str(about.content) != before
+        assert table.region.height == table.virtual_size.height
+        for height, told in ((24, False), (60, True)):
+            await pilot.resize_terminal(120, height)
+            await pilot.pause(0.1)
+            assert about.display is told
+        assert "Findings" in str(about.content)

@@ -142,11 +142,15 @@ async def test_the_palette_offers_what_can_be_done_now(tmp_path: Path) -> None:
     app, _ = make_app(tmp_path / "fresh")
     offers = "\n".join(await search(app, "run"))
     assert "Run: Preflight" in offers
-    assert "Run: Decisions" not in offers
+    assert "Run: Consensus" not in offers
     app, _ = make_app(tmp_path / "later", done=("preflight", "backup"))
     offers = "\n".join(await search(app, "run"))
     assert "Run: Preflight" not in offers
-    assert "Run: Decisions" in offers
+    assert "Run: Consensus" in offers
+    app, _ = make_app(tmp_path / "by name", done=("preflight", "backup"))
+    offers = "\n".join(await search(app, "decisions"))
+    assert "Run: Consensus" in offers
+    assert "decisions is ready" in offers
 
 
 @pytest.mark.asyncio

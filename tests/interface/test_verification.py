@@ -173,7 +173,7 @@ async def test_stop_is_offered_while_it_runs_and_verify_is_not(tmp_path: Path) -
         await pilot.pause()
         assert "stop" in offered(app)
         assert not {"verify_step", "verify_all", "run_step"} & offered(app)
-        assert "Running: Decisions" in text_of(app, "#live")
+        assert "Running: Consensus" in text_of(app, "#live")
         await pilot.press("s")
         app.model.idle()
 
@@ -366,7 +366,7 @@ async def test_what_cannot_be_read_is_said_in_the_engines_words_and_a_mistake_of
     monkeypatch.setattr(screen_module, "compare_three_ways", compare)
     async with app.run_test(size=(80, 24)) as pilot:
         app.push_screen(ThreeWaysScreen("decisions", b"need-7"))
-        await until(pilot, lambda: "etcd at [x]: no answer. check" in text_of(app, "#about"))
+        await until(pilot, lambda: "etcd at [x]: no answer. Check" in text_of(app, "#about"))
         await pilot.press("c", "r")
         await until(pilot, lambda: "a mistake of ours (KeyError)" in text_of(app, "#about"))
 

@@ -77,7 +77,7 @@ def test_checklist_waiting(snap_compare: Callable[..., bool], tmp_path: Path, si
         await _settled(pilot)
         app.model.running, app.model.stopping = ("decisions", Verb.RUN), True
         app.model.progress = Progress("copying", 10, None)
-        app.model.waiting = "trying again in 3.2 s: etcd: no answer. check that etcd runs there"
+        app.model.waiting = "trying again in 3.2 s: etcd: no answer. Check that etcd runs there"
         app.refresh_screens()
         app.draw()
         await pilot.pause()
@@ -198,8 +198,8 @@ def test_rollback_readiness(
     backup = _backup(now)
     measured = (("read the newest backup back, whole", None, 41.0, "backup"),
                 ("back up what is in the site now", None, 88.0, "backup"),
-                ("undo Decisions: Redis → etcd", 1_000_000, 59.4, "copy"),
-                ("undo Blobs: files → MinIO", 20_417, None, ""),
+                ("undo Consensus: Redis → etcd", 1_000_000, 59.4, "copy"),
+                ("undo CAS: files → MinIO", 20_417, None, ""),
                 ("restore the backup into the site", None, 63.0, "rollback"),
                 ("compare every file and key with it", None, 70.0, "rollback"))  # fmt: skip
     ready = Readiness(

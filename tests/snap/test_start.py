@@ -31,7 +31,7 @@ def test_start(
 ) -> None:
     monkeypatch.setattr(time, "strftime", lambda *_: "11-23 21:00")
     monkeypatch.setattr(Input, "_toggle_cursor", lambda _self: None)
-    known = (PastRun("/srv/swarm", 7, FILE, "Decisions: Redis → etcd", 1.0), PastRun("/srv/other [site]", 11, FILE))
+    known = (PastRun("/srv/swarm", 7, FILE, "Consensus: Redis → etcd", 1.0), PastRun("/srv/other [site]", 11, FILE))
     runs = known if past else ()
     monkeypatch.setattr(start, "past_runs", lambda _folder: iter(runs))
 

@@ -40,7 +40,7 @@ STATES = {
     "v1-tests": StepState.SKIPPED, "plan-store": StepState.STOPPED, "decisions": StepState.NEEDS_ATTENTION,
     "blobs-minio": StepState.PROVED, "policy-opa": StepState.UNDONE,
 }  # fmt: skip
-NO_ANSWER = "etcd http://10.0.0.2:2379: no answer within 5 s. check that etcd runs there"
+NO_ANSWER = "etcd http://10.0.0.2:2379: no answer within 5 s. Check that etcd runs there"
 
 
 @pytest.fixture(autouse=True)

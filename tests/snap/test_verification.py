@@ -61,13 +61,13 @@ def on_screen(app: SwarmApp, words: str, then: tuple[str, ...] = ()) -> Act:
 
 def test_before(snap_compare: Compare, tmp_path: Path, size: tuple[int, int]) -> None:
     app, _ = make_app(tmp_path)
-    assert snap_compare(app, terminal_size=size, run_before=on_screen(app, "Decisions"))
+    assert snap_compare(app, terminal_size=size, run_before=on_screen(app, "Consensus"))
 
 
 def test_proved(snap_compare: Compare, tmp_path: Path, size: tuple[int, int]) -> None:
     app, _ = make_app(tmp_path)
     verified(app.place)
-    assert snap_compare(app, terminal_size=size, run_before=on_screen(app, "Decisions"))
+    assert snap_compare(app, terminal_size=size, run_before=on_screen(app, "Consensus"))
 
 
 def test_with_differences_and_an_older_verdict(snap_compare: Compare, tmp_path: Path, size: tuple[int, int]) -> None:

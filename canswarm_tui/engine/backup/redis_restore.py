@@ -12,6 +12,7 @@ from canswarm_tui.engine.backup.redis_values import RedisKey, put_keys
 from canswarm_tui.engine.changes import span, tell_change
 from canswarm_tui.engine.errors import Blocked
 from canswarm_tui.engine.settings import SiteSettings
+from canswarm_tui.engine.text import counted
 from canswarm_tui.engine.v1.decisions import PREFIX
 from canswarm_tui.engine.v1.redis_client import connect_redis, redis_address, redis_errors
 
@@ -28,7 +29,7 @@ def require_empty(site: SiteSettings) -> None:
         some: bytes | None = client.execute_command("RANDOMKEY")  # type: ignore[no-untyped-call]
         client.close()
     if some is not None:  # the count knows keys whose time has run out; this answer does not
-        raise Blocked(address, f"the database holds {count} keys", "name an empty database, or say replace")
+        raise Blocked(address, f"the database holds {counted(count, 'key')}", "name an empty database, or say replace")
 
 
 def put_back(folder: Path, site: SiteSettings, exact: bool, stop: Stop) -> tuple[int, tuple[str, ...]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from canswarm_tui.engine.settings import Settings
 from canswarm_tui.engine.stop import StopSignal
-from canswarm_tui.engine.text import shown
+from canswarm_tui.engine.text import counted, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ def _changes(settings: Settings, stop: StopSignal) -> Iterator[Heard]:
 
     for count, change in enumerate(watch(settings, stop), 1):
         line = f"{change.what:<7} {shown(change.key, 120)}  revision {change.revision}  {shown(change.value, 200)}"
-        yield Heard(f"{count:,} changes", line)
+        yield Heard(f"{counted(count, 'change')}", line)
 
 
 def _verify(settings: Settings, stop: StopSignal) -> Iterator[Heard]:

@@ -24,7 +24,7 @@ from canswarm_tui.engine.file_meter import FileMeter
 from canswarm_tui.engine.sqlite import sqlite_errors
 from canswarm_tui.engine.steps.policy_input import decision_input, first_reason, from_mask, to_mask
 from canswarm_tui.engine.steps.policy_parity import Question
-from canswarm_tui.engine.text import shown
+from canswarm_tui.engine.text import counted, shown
 from canswarm_tui.engine.v1.audit_log import MAX_LINE_BYTES, LogRange, cut
 from canswarm_tui.engine.v1.blobs import blob_exists
 from canswarm_tui.engine.v1.envelope import Json, claims_envelope, facts, parse_json, signature_holds, signed_form
@@ -176,7 +176,7 @@ def open_envelopes(ctx: StepContext) -> Envelopes:
     log, cas, path = log_file(ctx.settings.site), ctx.settings.site.cas_folder, ctx.folder / FILE
     stand = _stand(log, cas, policy)
     if (kept := _kept(path, stand, cas)) is not None:
-        ctx.say(f"{kept.count:,} envelopes were read before, and neither log nor artifacts have moved")
+        ctx.say(f"{counted(kept.count, 'envelope')} read before, and neither log nor artifacts have moved")
         return kept
     partial_path = ctx.scratch / FILE
     partial_path.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from canswarm_tui.engine.journal import ReceiptFate
 from canswarm_tui.engine.records import Record, Removal, Sink, Wanted
 from canswarm_tui.engine.step import Finding, Kind, Level, Outcome
 from canswarm_tui.engine.steps.keyed import SetDigest
+from canswarm_tui.engine.text import counted
 from canswarm_tui.engine.transfer import CopyPlan, copy
 from canswarm_tui.engine.v2.policy.opa_cli import Complaint, OpaCli, RegoTests, find_opa, require_opa, unsound
 from canswarm_tui.engine.v2.policy.source import PolicySource, load_source
@@ -34,7 +35,7 @@ def opa_for(ctx: StepContext, source: PolicySource) -> OpaCli | None:
 def described(source: PolicySource) -> str:
     """What is published, in a few words."""
     whose = "our Rego" if source.shipped else f"your Rego in {source.folder}"
-    return f"{whose} ({len(source.modules)} modules) with the data of version {source.version}"
+    return f"{whose} ({counted(len(source.modules), 'module')}) with the data of version {source.version}"
 
 
 def set_digest(records: Iterable[Record]) -> str:

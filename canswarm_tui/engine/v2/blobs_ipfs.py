@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from canswarm_tui.engine.errors import WrongAnswer
 from canswarm_tui.engine.records import Fate, Landed, Record, Removal, Wanted
+from canswarm_tui.engine.text import counted
 from canswarm_tui.engine.v2.cid import Cid, Codec
 from canswarm_tui.engine.v2.ipfs_batch import BatchArchive
 from canswarm_tui.engine.v2.ipfs_manifest import Manifest
@@ -101,7 +102,7 @@ class IpfsSink:
         if found == expected:
             return ""
         return (
-            f"it holds {found.count:,} blocks ({found.size_bytes:,} bytes) "
+            f"it holds {counted(found.count, 'block')} ({found.size_bytes:,} bytes) "
             f"of {expected.count:,} ({expected.size_bytes:,} bytes)"
         )
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from canswarm_tui.engine.errors import Defect, Refused, SiteUnreadable, Unreachable
 from canswarm_tui.engine.records import Fate, Landed, Record, Removal, Wanted
+from canswarm_tui.engine.text import counted
 from canswarm_tui.engine.v2.in_order import in_order
 from canswarm_tui.engine.v2.s3_client import SHA256_HEADER, TAG_HEADER, S3Client
 from canswarm_tui.engine.v2.s3_objects import CHUNK_BYTES, MAX_DELETE, S3Objects, Seen
@@ -108,7 +109,7 @@ class BlobSink:
         if missing:
             raise Unreachable(
                 self._subject,
-                f"it accepted an archive of {len(records):,} blobs, but {len(missing):,} of them are not there",
+                f"it accepted an archive of {counted(len(records), 'blob')}, {len(missing):,} of them are not there",
                 "see whether something between here and the server cuts requests",
             )
         other = [r for r in records if seen[r.key].etag != _md5(contents[r.key])]

@@ -107,7 +107,7 @@ def test_a_merge_with_an_older_copy_ends_with_the_same_heads_and_writes_neither(
 def test_a_peer_that_was_migrated_apart_is_told_as_what_it_is(tmp_path: Path) -> None:
     held = site_with(tmp_path / "site", HISTORY)
     apart = site_with(tmp_path / "apart", HISTORY[:2])
-    with pytest.raises(WrongAnswer, match=r"made apart.*give the peer a copy"):
+    with pytest.raises(WrongAnswer, match=r"made apart.*Give the peer a copy"):
         verify_merge(held, apart.site.plan_document)
 
 

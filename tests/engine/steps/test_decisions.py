@@ -242,7 +242,7 @@ def test_an_undo_names_a_replaced_value_that_somebody_has_changed_since(bench: B
     assert {e.key: e.value for e in sink.scan()} == {b"plain": b"changed since"}
     (kept,) = [f for f in bench.findings("decisions") if f.wants_decision]
     assert (kept.finding.code, kept.finding.subject) == ("decision.kept", "plain")
-    with pytest.raises(SettingsError, match="accept it"):
+    with pytest.raises(SettingsError, match="Accept it"):
         bench.runner().resolve(kept, Keep.SITE, "operator", "because")
 
 

@@ -105,8 +105,8 @@ def test_a_check_that_was_interrupted_has_not_come_out(settings: Settings) -> No
 def test_a_check_alone_wants_a_name_that_there_is_and_a_preflight_before_it(tmp_path: Path) -> None:
     (tmp_path / "site" / ".state").mkdir(parents=True)
     bench = Bench(Settings(site=SiteSettings(root=tmp_path / "site"), state_dir=tmp_path / "state"))
-    with pytest.raises(SettingsError, match="did you mean etcd"):
+    with pytest.raises(SettingsError, match="Did you mean etcd"):
         bench.runner().recheck("etdc")
-    with pytest.raises(Blocked, match="run a whole preflight"):
+    with pytest.raises(Blocked, match="Run a whole preflight"):
         bench.runner().recheck("etcd")
     assert not bench.findings("preflight")

@@ -48,7 +48,7 @@ def test_results_come_in_the_order_of_the_tasks(processes: int) -> None:
 def test_an_error_of_a_task_comes_in_its_turn_with_all_its_facts(processes: int) -> None:
     results = ordered_map(fail_at_three, range(9), processes)
     assert [next(results) for _ in range(3)] == [0, 1, 2]
-    with pytest.raises(SiteUnreadable, match=r"a file: it is gone\. look"):
+    with pytest.raises(SiteUnreadable, match=r"a file: it is gone\. Look"):
         next(results)
     assert multiprocessing.active_children() == []
 

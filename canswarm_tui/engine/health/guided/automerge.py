@@ -27,7 +27,7 @@ from canswarm_tui.engine.health.guided.asking import (
     untold,
 )
 from canswarm_tui.engine.settings import Settings
-from canswarm_tui.engine.text import bytes_text
+from canswarm_tui.engine.text import bytes_text, counted
 from canswarm_tui.engine.v1.plan_db import PlanDb
 from canswarm_tui.engine.v2.plan_document import store
 from canswarm_tui.engine.v2.plan_document.jobs import MergeResult, ReadResult
@@ -125,7 +125,9 @@ def _ops(seen: _Seen) -> Answer:
     if isinstance(seen.documents, EngineError):
         return untold(seen.documents)
     ops, heads = sum(one.ops for one in seen.documents), [head for one in seen.documents for head in one.heads]
-    lines: tuple[str, ...] = (f"v2: {ops:,} ops, {len(heads):,} heads in {len(seen.documents):,} documents",)
+    lines: tuple[str, ...] = (
+        f"v2: {counted(ops, 'op')}, {counted(len(heads), 'head')} in {counted(len(seen.documents), 'document')}",
+    )
     if isinstance(seen.in_v1, EngineError):
         return untold(seen.in_v1, lines)
     lines += (f"v1's plan.db: {seen.in_v1:,} ops",)

@@ -15,7 +15,7 @@ from canswarm_tui.engine.health.facts import Check
 from canswarm_tui.engine.health.guided import shell
 from canswarm_tui.engine.health.guided.asking import BAD, FINE, UNKNOWN, WORRY, Answer, Question, ask, not_yet, tried
 from canswarm_tui.engine.settings import EtcdSettings, Settings
-from canswarm_tui.engine.text import bytes_text
+from canswarm_tui.engine.text import bytes_text, counted
 from canswarm_tui.engine.v1.decisions import count_decisions
 from canswarm_tui.engine.v1.redis_client import connect_redis, redis_address
 from canswarm_tui.engine.v2.decisions import decision_sink
@@ -97,7 +97,7 @@ def _consensus(seen: _Seen) -> Answer:
         for one in up
     )
     absent = [member for member in seen.facts.members if not member.name]
-    lines += (f"{len(seen.facts.members)} members, {len(absent)} of them never started",)
+    lines += (f"{counted(len(seen.facts.members), 'member')}, {len(absent)} of them never started",)
     if not all(one.has_leader for one in up):
         return Answer(BAD, "there is no leader, so nothing can be written", lines, "start members until most run")
     if len({one.raft_term for one in up}) > 1:
@@ -142,7 +142,7 @@ def _keys(seen: _Seen) -> Answer:
             UNKNOWN, said, (*lines, f"{seen.in_redis.subject}: {seen.in_redis.happened}"), seen.in_redis.remedy
         )
     count, whole = seen.in_redis
-    lines += (f"Redis: {'' if whole else 'at least '}{count:,} decisions",)
+    lines += (f"Redis: {'' if whole else 'at least '}{counted(count, 'decision')}",)
     if seen.in_etcd >= count and whole:
         more = seen.in_etcd - count
         return Answer(FINE, f"as many as in Redis, and {more:,} more" if more else "as many as in Redis", lines)

@@ -10,7 +10,7 @@ from canswarm_tui.engine.health.guided.asking import BAD, FINE, UNKNOWN, WORRY, 
 from canswarm_tui.engine.health.latency import Latency, measure
 from canswarm_tui.engine.health.opa import SLOW_MS, published, quick, ready
 from canswarm_tui.engine.settings import Settings
-from canswarm_tui.engine.text import shown
+from canswarm_tui.engine.text import counted, shown
 from canswarm_tui.engine.v2.policy.answer import DECISION
 from canswarm_tui.engine.v2.policy.opa_client import Module, OpaClient
 from canswarm_tui.engine.v2.policy.source import load_source
@@ -61,9 +61,8 @@ def _answers(seen: _Seen) -> Answer:
 
 
 def _policy(seen: _Seen) -> Answer:
-    lines: tuple[str, ...] = (
-        f"{len(seen.modules)} modules: {', '.join(shown(one.id, 80) for one in seen.modules[:20]) or 'none'}",
-    )
+    names = ", ".join(shown(one.id, 80) for one in seen.modules[:20]) or "none"
+    lines: tuple[str, ...] = (f"{counted(len(seen.modules), 'module')}: {names}",)
     lines += (f"of our policy not there: {', '.join(seen.absent) or 'nothing'}",)
     if seen.changed:
         lines += (f"there, and not ours: {', '.join(seen.changed)}",)

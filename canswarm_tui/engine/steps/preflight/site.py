@@ -10,6 +10,7 @@ from canswarm_tui.engine.spool import Spool
 from canswarm_tui.engine.step import Finding, Progress
 from canswarm_tui.engine.steps.audit_pass import audit_pass
 from canswarm_tui.engine.steps.preflight.survey import Survey, blocker, note, warning
+from canswarm_tui.engine.text import counted
 from canswarm_tui.engine.v1 import blobs, decisions, site
 from canswarm_tui.engine.v1.bus import bus_facts
 from canswarm_tui.engine.v1.plan_db import PlanDb
@@ -135,7 +136,8 @@ def decisions_in_redis(survey: Survey) -> Iterator[Finding]:
     }  # fmt: skip
     for fault, number in faults.items():
         yield warning(
-            f"decision.{fault}", f"{number:,} keys in Redis", f"they are no decisions as v1 writes them: {fault}",
+            f"decision.{fault}", f"{counted(number, 'key')} in Redis",
+            f"they are no decisions as v1 writes them: {fault}",
             "the step quarantines each by name",
         )  # fmt: skip
     for writer in facts.writers:

@@ -158,5 +158,5 @@ def test_files_are_removed_only_while_they_are_what_was_written(tmp_path: Path) 
 
 def test_a_folder_that_can_not_be_written_is_an_error_with_a_remedy(tmp_path: Path) -> None:
     (tmp_path / "policy").write_text("a file")
-    with pytest.raises(EngineError, match="check the folder"):
+    with pytest.raises(EngineError, match="Check the folder"):
         PolicyFolder(tmp_path / "policy").write([record(b"a", b"1")], "t")
