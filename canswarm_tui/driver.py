@@ -11,9 +11,14 @@ import os
 import re
 import selectors
 import signal
+import sys
+from typing import TYPE_CHECKING
 
 from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
+
+if TYPE_CHECKING:
+    from textual.app import App
 
 _MOUSE = rb"\x1b\[M[\x20-\xff]{3}"
 """X10: button, column and row as raw bytes, each plus 32."""
@@ -52,7 +57,16 @@ class TerminalInput:
 
 
 class SwarmDriver(LinuxDriver):
-    """Textual's driver with an input that no byte can end; a terminal made anew is asked for its mouse again."""
+    """Textual's driver with an input that no byte can end; a terminal made anew is asked for its mouse again.
+
+    It draws on the standard output: with Textual's choice, the standard error, `2>log` leaves an empty screen.
+    """
+
+    def __init__(
+        self, app: App[object], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None
+    ) -> None:
+        super().__init__(app, debug=debug, mouse=mouse, size=size)
+        self._file = sys.__stdout__
 
     def _run_input_thread(self) -> None:
         try:

@@ -1,4 +1,4 @@
-"""What goes to the terminal for colours and the mouse: NO_COLOR, ansi themes, --no-mouse; and odd bytes from it."""
+"""What the interface sends to a terminal and takes from it: colours, the mouse, where it draws, odd bytes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.end_to_end.places import Place
-from tests.end_to_end.terminal import Terminal
+from tests.end_to_end.terminal import PROGRAM, Terminal
 
 TRUE_COLOUR = re.compile(rb"[34]8;2;(\d+);(\d+);(\d+)")
 COLOURS = re.compile(rb"\x1b\[([0-9;]*)m")
@@ -60,6 +60,23 @@ def test_no_mouse_leaves_the_mouse_to_the_terminal(new_place: Callable[..., Plac
         assert not [mode for mode in MOUSE if mode in terminal.raw]
     with opened(place, "swarm-dark", {}) as terminal:
         assert b"?1000h" in terminal.raw
+
+
+def test_the_interface_is_on_the_screen_also_where_the_standard_error_goes_into_a_file(
+    new_place: Callable[..., Place],
+) -> None:
+    place = new_place("redirected")
+    kept = place.folder / "stderr"
+    command = ("/bin/sh", "-c", 'exec "$0" "$@" 2>"$KEPT"', *PROGRAM)
+    terminal = Terminal({**place.environment, "KEPT": str(kept)}, 80, 24, command=command)
+    try:
+        terminal.until(lambda text: "ready — next" in text)
+        terminal.settle()
+        terminal.press("q")
+        assert terminal.wait() == 0
+        assert kept.read_text() == ""
+    finally:
+        terminal.close()
 
 
 def test_no_byte_of_a_terminal_ends_the_interface_and_one_made_anew_is_asked_for_its_mouse_again(
