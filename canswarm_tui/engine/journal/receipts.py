@@ -114,13 +114,14 @@ def _close(db: sqlite3.Connection, number: int, first: bytes | None, last: bytes
 def _insert(db: sqlite3.Connection, step: str, receipts: Sequence[Receipt]) -> None:
     for at in range(0, len(receipts), _ROWS):
         rows = receipts[at : at + _ROWS]
-        marks = ",".join(["(?1, ?, ?, ?, ?, ?, ?)"] * len(rows))
+        marks = ",".join(["(?, ?, ?, ?, ?, ?)"] * len(rows))
         # sqlite3 looks for an adapter of every value that is bytes, which costs more than a copy as bytearray.
         values = chain.from_iterable(
             (bytearray(key), bytearray(digest), size, int(fate), place, number)
             for key, digest, size, fate, place, number in rows
         )
-        db.execute(f"INSERT OR REPLACE INTO receipts (step, {_COLUMNS}) VALUES {marks}", (step, *values))
+        each = f"SELECT ?, * FROM (VALUES {marks})"
+        db.execute(f"INSERT OR REPLACE INTO receipts (step, {_COLUMNS}) {each}", (step, *values))
 
 
 def _receipt(row: tuple[bytes, bytes, int, int, str, int]) -> Receipt:

@@ -61,10 +61,10 @@ def task_row(db: PlanDb, task_id: bytes) -> tuple[Cell, ...] | None:
 def edges_of(db: PlanDb, task_id: bytes) -> list[tuple[Cell, ...]]:
     """v1's derived edges (parent, child) from or to a task, sorted as bytes."""
     sql = (
-        "SELECT parent_id, child_id FROM edges WHERE parent_id = CAST(?1 AS TEXT) OR child_id = CAST(?1 AS TEXT)"
+        "SELECT parent_id, child_id FROM edges WHERE parent_id = CAST(? AS TEXT) OR child_id = CAST(? AS TEXT)"
         " ORDER BY parent_id, child_id"
     )
-    return _rows(db, sql, task_id)
+    return _rows(db, sql, task_id, task_id)
 
 
 def op_ids_from(db: PlanDb, first: bytes, limit: int) -> list[str]:
