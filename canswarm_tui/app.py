@@ -81,6 +81,8 @@ class SwarmApp(App[int], inherit_bindings=False):
         super().__init__(driver_class=SwarmDriver)
         self.preferences = preferences or Preferences()
         self.complaints: tuple[str, ...] = ()
+        self.last_act: Callable[[], object] = bool
+        """What the caller would do afterwards, done in its place where a signal ends the process without a return."""
         self.settings = settings
         self.place = place_of(settings)
         self.model = RunModel(self.place, settings.site.require_root().resolve().name, observe=observe)
@@ -323,8 +325,12 @@ def open_app(
     observe: bool,
     preferences: Preferences,
     complaints: tuple[str, ...] = (),
+    last_act: Callable[[], object] = bool,
 ) -> int:
-    """Run the interface until it is left; returns the exit code. `complaints` are told once it is open."""
+    """Run the interface until it is left; returns the exit code. `complaints` are told once it is open.
+
+    `last_act` is what the caller does afterwards: done here where a lost terminal ends the process without a return.
+    """
     settings = _settings(config, flags, preferences)
     if settings is None:
         return 0
@@ -332,7 +338,7 @@ def open_app(
     place.make()
     log_to(place.log)
     app = SwarmApp(settings, observe=observe, preferences=preferences)
-    app.complaints = complaints
+    app.complaints, app.last_act = complaints, last_act
     app.run(mouse=preferences.mouse)
     if app.failure is not None:
         app.engine.stop("the interface has failed")

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 SIGNAL_EXIT = 143
 GRACE_S = 5.0
 """How long a terminal may take to swallow the last bytes, once the engine has stopped."""
+_ENDING = threading.Lock()
+"""Taken once, by whoever ends the process: signals come more than once when a terminal goes."""
+log = logging.getLogger(__name__)
 
 
 def listen(app: SwarmApp) -> None:
@@ -105,9 +108,14 @@ def _end_without_terminal(app: SwarmApp) -> None:
 
 
 def _end_at_once(app: SwarmApp) -> None:
+    _ENDING.acquire()  # for good: nothing comes after it
     attributes = getattr(app._driver, "attrs_before", None)
     if attributes is not None:
         with suppress(termios.error, ValueError):
             termios.tcsetattr(0, termios.TCSANOW, attributes)
+    try:
+        app.last_act()
+    except Exception:
+        log.exception("what this command had started could not be ended")
     logging.shutdown()
     os._exit(SIGNAL_EXIT)

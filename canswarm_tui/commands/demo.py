@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import click
@@ -38,13 +40,16 @@ def demo(face: Face, headless: bool, threads: int, seed: int, folder: str | None
             return _headless(face)
         from canswarm_tui.commands.interface import open_interface
 
-        return open_interface(None, observe=False, mouse=True)
+        last_act = bool if keep else partial(stack.down, place / "servers")
+        return open_interface(None, observe=False, mouse=True, last_act=last_act)
 
 
 @contextmanager
 def _prepared(face: Face, place: Path, threads: int, seed: int, *, keep: bool) -> Iterator[None]:
     """Servers up, site written, Redis filled, settings in the environment; the servers are stopped at the end."""
     servers = place / "servers"
+    for number in (signal.SIGTERM, signal.SIGHUP):  # until there is a run to stop: as Ctrl+C, so that the servers stop
+        signal.signal(number, signal.default_int_handler)
     face.tell(f"the demonstration lives in {place}")
     try:
         stack.up(servers, face.tell)

@@ -6,7 +6,7 @@ import ctypes
 import gc
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +18,18 @@ M_ARENA_MAX = -8
 """Of mallopt(3)."""
 
 
-def open_interface(config: str | None, flags: Mapping[str, str] | None = None, *, observe: bool, mouse: bool) -> int:
-    """Run the interface until it is left; returns the exit code. Raises `SettingsError` without a terminal."""
+def open_interface(
+    config: str | None,
+    flags: Mapping[str, str] | None = None,
+    *,
+    observe: bool,
+    mouse: bool,
+    last_act: Callable[[], object] = bool,
+) -> int:
+    """Run the interface until it is left; returns the exit code. Raises `SettingsError` without a terminal.
+
+    `last_act` is done where a lost terminal ends the process before this returns.
+    """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise SettingsError("terminal", "the interface needs a terminal", "use the commands: `canswarm-tui --help`")
     preferences, complaints = load_preferences()
@@ -36,7 +46,7 @@ def open_interface(config: str | None, flags: Mapping[str, str] | None = None, *
     from canswarm_tui.app import open_app
 
     file = Path(config) if config else None
-    return open_app(file, flags, observe=observe, preferences=preferences, complaints=complaints)
+    return open_app(file, flags, observe=observe, preferences=preferences, complaints=complaints, last_act=last_act)
 
 
 def _share_heaps() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from canswarm_tui import cli
 from canswarm_tui.engine.errors import ExitCode
 from canswarm_tui.sandbox import stack
+from tests.end_to_end.terminal import Terminal
 
 pytestmark = pytest.mark.xdist_group("stack")
 
@@ -36,6 +38,22 @@ def test_the_demonstration_is_proved_and_reads_no_setting_of_a_real_site(tmp_pat
     assert states["verification"] == "proved"
     assert [path.name for path in real.iterdir()] == [".cas"]
     assert not any(facts["running"] for facts in stack.status(tmp_path / "demo" / "servers").values())
+
+
+def test_a_terminal_that_goes_leaves_no_server_of_the_demonstration_behind(tmp_path: Path) -> None:
+    servers = tmp_path / "demo" / "servers"
+    terminal = Terminal({}, 80, 24, "demo", "--threads", "3", "--dir", str(tmp_path / "demo"))
+    try:
+        terminal.until(lambda text: "ready — next" in text, 120)
+        assert all(facts["running"] for facts in stack.status(servers).values())
+        terminal.hang_up()
+        terminal.send(signal.SIGHUP)
+        terminal.send(signal.SIGHUP)
+        assert terminal.wait(60) == 143
+        assert not any(facts["running"] for facts in stack.status(servers).values())
+    finally:
+        terminal.close()
+        stack.down(servers)
 
 
 def test_the_demonstration_takes_no_settings(capsys: pytest.CaptureFixture[str]) -> None:
