@@ -50,16 +50,16 @@ class BrowseScreen(SwarmScreen):
 
     CSS_PATH = "browse.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "Open", id="open-entry", key_display="⏎", tooltip="all about this entry"),
+        Binding("enter", "open", "Open", id="open-entry", key_display="⏎", priority=True,
+                tooltip="all about this entry"),
         Binding("s", "search", "Search", id="search-list", tooltip="only what begins with these letters"),
-        Binding(
-            "l", "look_up", "Look up", id="look-up", tooltip="one entry by its whole key, also one that isn't listed"
-        ),
+        Binding("l", "look_up", "Look up", id="look-up",
+                tooltip="one entry by its whole key, also one that isn't listed"),
         Binding("n", "next", "Next", id="next-entries", tooltip="the next page"),
         Binding("b", "previous", "Before", id="entries-before", tooltip="the page before"),
         Binding("t", "turn", "Other list", id="other-list", tooltip="the next list of this backend"),
         Binding("r", "again", "Again", id="read-again", tooltip="read this page again"),
-    ]
+    ]  # fmt: skip
 
     def __init__(self, lists: Sequence[Browsable]) -> None:
         super().__init__()
@@ -95,6 +95,8 @@ class BrowseScreen(SwarmScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's
         """A key for another list or page is shown where there is one."""
         page = self._reading.page
+        if action == "open":
+            return page is not None and bool(page.entries) and not self._is_typing
         if action == "turn":
             return len(self._lists) > 1
         if action == "previous":
@@ -154,7 +156,7 @@ class BrowseScreen(SwarmScreen):
 
     def action_back(self) -> None:
         """Out of an input first, then out of the list."""
-        if any(one.has_focus for one in self.query(Input)):
+        if self._is_typing:
             self._leave_input()
         else:
             super().action_back()
@@ -226,11 +228,17 @@ class BrowseScreen(SwarmScreen):
         box = self.query_one(which, Input)
         box.display = True
         box.focus()
+        self.refresh_bindings()
 
     def _leave_input(self) -> None:
         for one in self.query(Input):
             one.display = False
         self._table().focus()
+        self.refresh_bindings()
+
+    @property
+    def _is_typing(self) -> bool:
+        return any(one.has_focus for one in self.query(Input))
 
     def _table(self) -> DataTable[str | Text]:
         return cast("DataTable[str | Text]", self.query_one("#entries", DataTable))

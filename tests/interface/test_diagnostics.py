@@ -151,7 +151,10 @@ async def test_an_entry_opens_whole_is_copied_and_an_error_says_what_to_do(
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("d", "enter")
         await until(pilot, lambda: app.screen.query(DataTable).first().row_count == 5)
-        await pilot.press("down", "enter")
+        await until(pilot, lambda: "open-entry" in offered(app))
+        await pilot.press("s")
+        await until(pilot, lambda: "open-entry" not in offered(app))
+        await pilot.press("escape", "down", "enter")
         await until(pilot, lambda: isinstance(app.screen, EntryScreen))
         assert "key-0000001" in text_of(app, "#head")
         assert '{"epoch": 1}' in text_of(app, "#told")

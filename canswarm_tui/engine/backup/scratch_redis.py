@@ -76,7 +76,7 @@ def _empty(site: SiteSettings) -> SiteSettings | None:
         other = _with_number(site, number)
         client = connect_redis(other)
         try:
-            with redis_errors(redis_address(other)):
+            with redis_errors(redis_address(site)):  # what the operator knows it by
                 if client.dbsize() == 0:
                     return other
         except (Refused, WrongAnswer):  # no such database, or not for this user

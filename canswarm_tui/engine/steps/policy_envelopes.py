@@ -37,6 +37,7 @@ FORMAT: Final = 1
 _NAME_CHARS: Final = 200
 _PAGE: Final = 2000
 _SMALL_LOG_BYTES: Final = 8 << 20
+_HASHED_AT_ONCE_BYTES: Final = 4 << 20
 _ONLY_ARTIFACT: Final = to_mask((Reason.ARTIFACT_NOT_FOUND,))
 
 _SCHEMA: Final = """
@@ -174,7 +175,7 @@ def open_envelopes(ctx: StepContext) -> Envelopes:
     """The kept questions where they still hold, else read from the log now. Raises `SiteUnreadable`, `Stopped`."""
     policy = POLICIES[ctx.settings.policy.version]
     log, cas, path = log_file(ctx.settings.site), ctx.settings.site.cas_folder, ctx.folder / FILE
-    stand = _stand(log, cas, policy)
+    stand = _stand(ctx, log, cas, policy)
     if (kept := _kept(path, stand, cas)) is not None:
         ctx.say(f"{counted(kept.count, 'envelope')} read before, and neither log nor artifacts have moved")
         return kept
@@ -285,12 +286,11 @@ def _insert(db: sqlite3.Connection, rows: list[Row]) -> None:
     db.execute("COMMIT")
 
 
-def _stand(log: Path, cas: Path, policy: Policy) -> str:
+def _stand(ctx: StepContext, log: Path, cas: Path, policy: Policy) -> str:
     """All that the questions depend on, but for the artifacts."""
     try:
         before = log.stat()
-        with log.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = _sha256(ctx, log, before.st_size)
     except OSError as exc:
         raise SiteUnreadable(str(log), exc.strerror or str(exc), "check site.log_dir and its rights") from exc
     about: dict[str, object] = {
@@ -298,6 +298,18 @@ def _stand(log: Path, cas: Path, policy: Policy) -> str:
         "cas": str(cas), "policy": policy.name, "current": sorted(policy.current_hashes),
     }  # fmt: skip
     return json.dumps(about, sort_keys=True)
+
+
+def _sha256(ctx: StepContext, log: Path, size: int) -> str:
+    digest, done = hashlib.sha256(), 0
+    meter = FileMeter("hashing the audit log", size)
+    with log.open("rb") as file:
+        while chunk := file.read(_HASHED_AT_ONCE_BYTES):
+            ctx.stop.check()
+            digest.update(chunk)
+            done += len(chunk)
+            ctx.progress(meter.at(0, done))
+    return digest.hexdigest()
 
 
 def _kept(path: Path, stand: str, cas: Path) -> Envelopes | None:

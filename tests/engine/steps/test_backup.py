@@ -18,12 +18,13 @@ import redis
 from canswarm_tui.engine.backup.compare import RestoreProof, Unlike
 from canswarm_tui.engine.backup.retention import list_backups
 from canswarm_tui.engine.context import StepContext
-from canswarm_tui.engine.errors import Blocked
+from canswarm_tui.engine.errors import Blocked, Unreachable
 from canswarm_tui.engine.journal import Journal, StepState
 from canswarm_tui.engine.place import place_of
 from canswarm_tui.engine.settings import BackupSettings, Settings, SiteSettings
 from canswarm_tui.engine.step import Level
 from canswarm_tui.engine.steps import backup
+from canswarm_tui.sandbox import process
 from canswarm_tui.sandbox.servers import Server
 from tests.conftest import V1_SITE
 from tests.end_to_end.places import load_redis
@@ -163,6 +164,20 @@ def test_without_an_empty_database_the_keys_are_not_restored_and_that_is_told(
         f"db{number}": 1 for number in range(1, 16)
     }
     client.close()
+
+
+def test_a_redis_that_is_away_is_named_as_the_settings_name_it(
+    bench: Bench, private_server: Callable[..., Server]
+) -> None:
+    server = private_server("redis")
+    url = f"redis://127.0.0.1:{server.port}/0"
+    site = bench.settings.site.model_copy(update={"redis_url": url})
+    bench.settings = bench.settings.model_copy(update={"site": site})
+    bench.run("backup")
+    process.stop(server.running)
+    with pytest.raises(Unreachable) as away:
+        bench.verify("backup")
+    assert away.value.subject == f"Redis 127.0.0.1:{server.port}/0"
 
 
 def test_what_could_not_be_copied_waits_for_a_person_also_after_an_unchanged_run(bench: Bench) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from canswarm_tui.engine.context import StepContext
-from canswarm_tui.engine.errors import SiteUnreadable
+from canswarm_tui.engine.errors import SiteUnreadable, Stopped
 from canswarm_tui.engine.events import Event, StepProgressed
 from canswarm_tui.engine.settings import PolicySettings, Settings, SiteSettings
 from canswarm_tui.engine.steps.policy_envelopes import FILE, open_envelopes, rows_of_range
@@ -30,13 +30,24 @@ def log(v1_site: Path) -> Path:
     return v1_site / "logs" / "swarm.jsonl"
 
 
-def test_reading_the_log_tells_how_many_of_its_bytes_are_read(v1_site: Path, tmp_path: Path, log: Path) -> None:
+def test_hashing_and_reading_the_log_tell_how_much_is_done(
+    v1_site: Path, tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("canswarm_tui.engine.context.PROGRESS_EVERY_S", 0.0)
     events: list[Event] = []
     ctx = make_context(tmp_path / "run", Settings(site=SiteSettings(root=v1_site)), step="policy-opa", events=events)
     open_envelopes(ctx).close()
     ctx.journal.close()
-    (told,) = [event.progress for event in events if isinstance(event, StepProgressed)]
-    assert told.done_bytes == told.total_bytes == log.stat().st_size
+    hashed, read = [event.progress for event in events if isinstance(event, StepProgressed)]
+    assert hashed.doing == "hashing the audit log"
+    assert hashed.done_bytes == hashed.total_bytes == read.done_bytes == read.total_bytes == log.stat().st_size
+
+
+def test_hashing_the_log_ends_when_a_stop_is_asked_for(ctx: StepContext) -> None:
+    open_envelopes(ctx).close()
+    ctx.stop.set("asked to")
+    with pytest.raises(Stopped):
+        open_envelopes(ctx)
 
 
 def test_every_envelope_of_the_log_is_there_with_v1s_own_answer(ctx: StepContext, v1_site: Path, log: Path) -> None:
