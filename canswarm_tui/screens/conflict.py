@@ -144,9 +144,9 @@ def _about(found: StoredFinding, theme: str) -> Text:
     text = Text().append(shown(found.finding.subject, 300), style_of("title", theme))
     text.append(f"\n{shown(found.finding.happened, 300)}.", "")
     if found.status is FindingStatus.OPEN:
-        text.append("   ! waits for a person" if waits else "", style_of("waiting", theme))
+        text.append("\n! waits for a person" if waits else "", style_of("waiting", theme))
     else:
-        said = f"   {found.status.value} by {shown(found.decided_by or '', 60)}: {shown(found.reason or '', 200)}"
+        said = f"\n{found.status.value} by {shown(found.decided_by or '', 60)}: {shown(found.reason or '', 200)}"
         text.append(said, style_of("muted", theme))
     return text
 
