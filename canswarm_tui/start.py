@@ -28,6 +28,7 @@ from canswarm_tui.engine.text import shown
 from canswarm_tui.model import FINISHED
 from canswarm_tui.preferences import Preferences
 from canswarm_tui.theme import DARK, LIGHT
+from canswarm_tui.widgets.drawing import draw
 from canswarm_tui.widgets.row_table import RowTable
 
 FORM: Mapping[str, str] = {
@@ -212,7 +213,7 @@ class StartApp(App[Settings], inherit_bindings=False):
     def _say(self, key: str, text: str) -> None:
         said = self.query_one(f"#{_field(key)}-said", Static)
         said.set_class(text.startswith("✓"), "-answers")
-        said.update(shown(text, 300))
+        draw(said, shown(text, 300))
 
     def _tell(self, error: SettingsError) -> None:
         self.notify(shown(str(error), 400), severity="error", markup=False)

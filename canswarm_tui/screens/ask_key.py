@@ -20,6 +20,7 @@ from canswarm_tui.engine.settings import Settings
 from canswarm_tui.engine.text import shown
 from canswarm_tui.engine.three_ways import HINTS, keys_from
 from canswarm_tui.screens.dialog import leaving
+from canswarm_tui.widgets.drawing import draw
 
 OFFERED = 50
 
@@ -80,7 +81,7 @@ class AskKeyScreen(ModalScreen[bytes]):
     def _put_found(self, text: str) -> None:
         """What there is to say about the list; nothing takes no room."""
         found = self.query_one("#found", Static)
-        found.update(text)
+        draw(found, text)
         found.display = bool(text)
 
     def action_cancel(self) -> None:

@@ -13,6 +13,7 @@ from textual.widgets import Static
 
 from canswarm_tui.engine.checklist import BY_NAME, ONLY_LOOK
 from canswarm_tui.engine.journal import has_run
+from canswarm_tui.widgets.drawing import draw
 
 if TYPE_CHECKING:
     from canswarm_tui.app import SwarmApp
@@ -79,7 +80,7 @@ class SwarmScreen(Screen[None]):
             stays = (height is not None and not height.is_auto) or (
                 _height(str(widget.content), width) == _height(str(text), width) is not None
             )
-            widget.update(text, layout=not stays)
+            draw(widget, text, layout=not stays)
 
     def action_back(self) -> None:
         self.app.pop_screen()

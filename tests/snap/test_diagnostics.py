@@ -18,6 +18,7 @@ from canswarm_tui.screens.diagnostics import DiagnosticsScreen
 from canswarm_tui.screens.guided import GuidedScreen
 from tests.interface.fakes import make_app
 from tests.interface.looks import Numbers, checked, down, guided, looks, refuses
+from tests.snap.stillness import still
 
 pytestmark = pytest.mark.snapshot
 SIZES = {"80x24": (80, 24), "120x40": (120, 40)}
@@ -47,10 +48,10 @@ def test_diagnostics(
 
     async def opened(pilot: Pilot[int]) -> None:
         await pilot.press("d")
-        await pilot.pause(0.3)
+        await still(pilot)
         for key in keys:
             await pilot.press(key)
-            await pilot.pause(0.3)
+            await still(pilot)
 
     assert snap_compare(app, terminal_size=size, run_before=opened)
 
@@ -72,7 +73,7 @@ def test_guided_checks(
     async def opened(pilot: Pilot[int]) -> None:
         for key in ("d", "g", *keys):
             await pilot.press(key)
-            await pilot.pause(0.3)
+            await still(pilot)
 
     assert snap_compare(app, terminal_size=size, run_before=opened)
 
@@ -95,6 +96,6 @@ def test_what_a_server_tells_live(
     async def opened(pilot: Pilot[int]) -> None:
         for key in ("d", "down", "down", "l"):
             await pilot.press(key)
-            await pilot.pause(0.3)
+            await still(pilot)
 
     assert snap_compare(app, terminal_size=size, run_before=opened)

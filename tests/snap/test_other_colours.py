@@ -19,6 +19,7 @@ from canswarm_tui.screens.phase import PhaseScreen
 from tests.interface.fakes import make_app
 from tests.interface.looks import down, looks, refuses
 from tests.interface.phases import fill_journal
+from tests.snap.stillness import still
 from tests.snap.test_screens import _settled
 
 pytestmark = pytest.mark.snapshot
@@ -54,6 +55,6 @@ def test_in_other_colours(
             app.theme = theme
         app.model.read(elsewhere=False)
         app.push_screen(SCREENS[screen]())
-        await pilot.pause(0.3)
+        await still(pilot)
 
     assert snap_compare(app, terminal_size=(80, 24), run_before=opened)

@@ -21,6 +21,7 @@ from canswarm_tui.screens.rate import RateScreen
 from canswarm_tui.screens.rego import RegoScreen
 from tests.interface.fakes import make_app, quarantine
 from tests.interface.phases import CONFLICT, PHASES, fill_before, fill_journal
+from tests.snap.stillness import still
 from tests.snap.test_screens import SIZES, _settled
 
 pytestmark = pytest.mark.snapshot
@@ -75,7 +76,7 @@ def test_phase(
             await _peculiar_part_read(app, pilot)
         app.refresh_screens()
         app.draw()
-        await pilot.pause(0.1)
+        await still(pilot)
 
     assert snap_compare(app, terminal_size=size, run_before=open_phase)
 

@@ -19,6 +19,7 @@ from canswarm_tui.screens import backup
 from canswarm_tui.screens.backup import BackupScreen
 from canswarm_tui.screens.preflight import PreflightScreen
 from tests.interface.phases import fill_preparation
+from tests.snap.stillness import still
 from tests.snap.test_phases import SIZE_PARAMETERS, _app, _still
 from tests.snap.test_screens import _settled
 
@@ -65,7 +66,7 @@ async def _open(app: SwarmApp, pilot: Pilot[int], state: str) -> None:
         app.model.progress = Progress(TITLES["audit"], 6, 17)
     await app.push_screen(PreflightScreen())
     await app.workers.wait_for_complete()
-    await pilot.pause(0.1)
+    await still(pilot)
     app.refresh_screens()
     app.draw()
     await _settled(pilot)
@@ -181,7 +182,7 @@ def test_backup(
         app.model.read(elsewhere=False)
         await app.push_screen(BackupScreen())
         for _ in range(3):
-            await pilot.pause(0.1)
+            await still(pilot)
             await app.workers.wait_for_complete()
         app.refresh_screens()
         app.draw()

@@ -17,6 +17,7 @@ from canswarm_tui.screens.verification import VerificationScreen
 from tests.interface.fakes import make_app, quarantine
 from tests.interface.looks import Numbers, down, looks, refuses
 from tests.interface.proofs import differing, verified
+from tests.snap.stillness import still
 from tests.snap.test_screens import CONFLICT, DONE, _settled
 
 pytestmark = pytest.mark.snapshot
@@ -78,7 +79,7 @@ def test_ids_of_other_scripts_in_differences(
         rows = [" ".join(str(cell) for cell in table.get_row_at(n)) for n in range(table.row_count)]
         table.move_cursor(row=next(n for n, row in enumerate(rows) if "decisions in etcd" in row))
         await pilot.press("tab", "down")
-        await pilot.pause(0.3)
+        await still(pilot)
 
     assert snap_compare(app, terminal_size=size, run_before=opened)
 
@@ -91,9 +92,9 @@ def test_ids_of_other_scripts_in_a_list(
     async def opened(pilot: Pilot[int]) -> None:
         await _settled(pilot)
         app.push_screen(BrowseScreen([Named(8)]))
-        await pilot.pause(0.3)
+        await still(pilot)
         await pilot.press("down")
-        await pilot.pause(0.1)
+        await still(pilot)
 
     assert snap_compare(app, terminal_size=size, run_before=opened)
 
@@ -124,6 +125,6 @@ def test_the_largest_terminal(
             app.push_screen(VerificationScreen())
         else:
             await pilot.press(*{"diagnostics": "d", "log": "l", "report": "o", "findings": "f"}.get(screen, ""))
-        await pilot.pause(0.4)
+        await still(pilot)
 
     assert snap_compare(app, terminal_size=LARGEST, run_before=opened)

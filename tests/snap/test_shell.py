@@ -18,6 +18,7 @@ from canswarm_tui.screens import settings
 from canswarm_tui.screens.support import SupportScreen
 from tests.interface.fakes import make_app
 from tests.interface.test_diagnostics import until
+from tests.snap.stillness import still
 
 pytestmark = pytest.mark.snapshot
 SERVERS = {"etcd": {"condition": "answers", "endpoint": "http://10.0.0.2:2379"}, "s3": {"condition": "refuses us"}}
@@ -59,7 +60,7 @@ def test_palette(snap_compare: Callable[..., bool], tmp_path: Path, size: tuple[
         await pilot.press("f4")
         await pilot.pause()
         await pilot.press(*"run")
-        await pilot.pause(0.5)
+        await still(pilot)
 
     assert snap_compare(app, terminal_size=size, run_before=searched)
 

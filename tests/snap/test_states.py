@@ -28,6 +28,7 @@ from canswarm_tui.screens.quit import QuitScreen
 from canswarm_tui.screens.reason import ReasonScreen
 from tests.interface.fakes import make_app, quarantine
 from tests.interface.phases import CONFLICT, fill_before, fill_journal
+from tests.snap.stillness import still
 from tests.snap.test_phases import _app, _run
 from tests.snap.test_screens import SIZES, _settled
 
@@ -132,7 +133,7 @@ def test_a_phase_that_was_stopped_undone_or_written_to_since(
             app.model.stopping = True
         app.refresh_screens()
         app.draw()
-        await pilot.pause(0.1)
+        await still(pilot)
 
     assert snap_compare(app, terminal_size=size, run_before=opened)
 
@@ -152,7 +153,7 @@ def test_a_phase_on_the_largest_terminal(
         _run(app, step, waiting=False)
         app.refresh_screens()
         app.draw()
-        await pilot.pause(0.1)
+        await still(pilot)
 
     assert snap_compare(app, terminal_size=LARGEST["200x60"], run_before=opened)
 
@@ -195,7 +196,7 @@ def test_no_findings_and_a_message(snap_compare: Callable[..., bool], tmp_path: 
         app.push_screen(FindingsScreen())
         await pilot.pause()
         app.tell("given to the terminal's clipboard, and saved in state/findings.txt")
-        await pilot.pause(0.1)
+        await still(pilot)
 
     assert snap_compare(app, terminal_size=size, run_before=opened)
 

@@ -15,6 +15,7 @@ from canswarm_tui.engine.health.facts import Condition
 from canswarm_tui.screens.diagnostics import DiagnosticsScreen
 from tests.interface.fakes import make_app
 from tests.interface.looks import answers, down, looks, refuses
+from tests.snap.stillness import still
 
 pytestmark = pytest.mark.snapshot
 SIZES = {"80x24": (80, 24), "120x40": (120, 40)}
@@ -52,6 +53,6 @@ def test_a_server_in_trouble(
     async def opened(pilot: Pilot[int]) -> None:
         for key in ("d", *["down"] * downs):
             await pilot.press(key)
-            await pilot.pause(0.3)
+            await still(pilot)
 
     assert snap_compare(app, terminal_size=size, run_before=opened)

@@ -18,6 +18,7 @@ from canswarm_tui.screens.three_ways import ThreeWaysScreen
 from canswarm_tui.screens.verification import VerificationScreen
 from tests.interface.fakes import make_app, quarantine
 from tests.interface.proofs import SITE_VALUE, differing, three_ways, verified
+from tests.snap.stillness import still
 
 pytestmark = pytest.mark.snapshot
 SIZES = {"80x24": (80, 24), "120x40": (120, 40)}
@@ -52,7 +53,7 @@ def on_screen(app: SwarmApp, words: str, then: tuple[str, ...] = ()) -> Act:
         table.move_cursor(row=next(n for n, row in enumerate(rows) if words in row))
         await pilot.pause()
         await pilot.press(*then)
-        await pilot.pause(0.3)
+        await still(pilot)
         app.draw()
         await pilot.pause()
 
@@ -99,7 +100,7 @@ def test_three_ways(
     async def compared(pilot: Pilot[int]) -> None:
         await pilot.pause()
         app.push_screen(ThreeWaysScreen("decisions", b"need-7"))
-        await pilot.pause(0.3)
+        await still(pilot)
 
     assert snap_compare(app, terminal_size=size, run_before=compared)
 
