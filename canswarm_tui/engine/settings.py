@@ -345,7 +345,11 @@ class Settings(Group):
 
 
 def _http_url(value: str) -> str:
-    return _url(value, ("http", "https"), "http://HOST:PORT or https://HOST:PORT").rstrip("/")
+    """The URL without its last slash; it is shown wherever its server is named, so it may not hold a password."""
+    url = _url(value, ("http", "https"), "http://HOST:PORT or https://HOST:PORT")
+    if "@" in urlsplit(url).netloc:
+        raise ValueError("it holds a user or a password: set those by their own settings, and here only the address")
+    return url.rstrip("/")
 
 
 def _url(value: str, schemes: tuple[str, ...], example: str) -> str:

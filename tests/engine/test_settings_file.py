@@ -117,6 +117,13 @@ def test_a_wrong_url_is_not_repeated_where_it_may_hold_a_password() -> None:
     assert "hunter2" not in str(told.value)
 
 
+@pytest.mark.parametrize("key", ["etcd.endpoints", "s3.endpoint", "ipfs.api", "opa.url", "site.nats_monitor"])
+def test_an_address_that_is_shown_everywhere_may_hold_no_password(key: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{re.escape(key)}: it holds a user or a password") as told:
+        load_settings(flags={key: "http://ann:hunter2@one:2379"})
+    assert "hunter2" not in str(told.value)
+
+
 def test_a_scheme_that_contradicts_secure_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CANSWARM_S3__ENDPOINT", "https://s3.example")
     monkeypatch.setenv("CANSWARM_S3__SECURE", "false")

@@ -109,6 +109,7 @@ class KuboApi:
 
     def __init__(self, settings: IpfsSettings) -> None:
         self._settings = settings
+        self._subject = f"{SUBJECT} {settings.api}"
         self._http = http_client(
             f"{settings.api}/api/v0/",
             timeout_s=settings.timeout_s,
@@ -129,7 +130,7 @@ class KuboApi:
 
     def facts(self) -> NodeFacts:
         """Identity, version and repository of the node."""
-        with kubo_errors(), self._old_client() as client:
+        with kubo_errors(self._subject), self._old_client() as client:
             identity, version, repo = client.id(), client.version(), client.repo.stat()
         peers = self._peers()
         with _expected_fields():
@@ -249,7 +250,7 @@ class KuboApi:
 
     def block(self, cid: Cid) -> bytes:
         """One block's bytes, not checked; raises BlockMissing."""
-        with kubo_errors(), self._stream("block/get", {"arg": str(cid), "offline": "true"}) as response:
+        with kubo_errors(self._subject), self._stream("block/get", {"arg": str(cid), "offline": "true"}) as response:
             return response.read()
 
     def remove_block(self, cid: Cid) -> None:
@@ -261,13 +262,13 @@ class KuboApi:
 
     def cat(self, cid: Cid) -> Iterator[bytes]:
         """A blob's content in pieces, not checked; raises BlockMissing, but a gap further in may only shorten it."""
-        with kubo_errors(), self._stream("cat", {"arg": str(cid), "offline": "true"}) as response:
+        with kubo_errors(self._subject), self._stream("cat", {"arg": str(cid), "offline": "true"}) as response:
             yield from response.iter_bytes(PIECE_BYTES)
 
     def export(self, root: Cid) -> Iterator[bytes]:
         """An archive of the graph under `root` in pieces. Where a block is missing it just ends early, cleanly."""
         query = {"arg": str(root), "offline": "true", "progress": "false"}
-        with kubo_errors(), self._stream("dag/export", query) as response:
+        with kubo_errors(self._subject), self._stream("dag/export", query) as response:
             yield from response.iter_bytes(PIECE_BYTES)
 
     def _peers(self) -> int | None:
@@ -295,10 +296,10 @@ class KuboApi:
         work_bytes: int = 0,
     ) -> Iterator[_Answer]:
         """The objects of an answer, one a line; an error that comes after the first ones is raised too."""
-        with kubo_errors(), self._stream(command, query, body, headers, work_bytes) as response:
+        with kubo_errors(self._subject), self._stream(command, query, body, headers, work_bytes) as response:
             for line in response.iter_lines():
                 if (message := message_in(line.encode())) is not None:
-                    raise complaint(message)
+                    raise complaint(message, self._subject)
                 if line:
                     with _expected_fields():
                         answer = dict(json.loads(line))
@@ -320,7 +321,7 @@ class KuboApi:
         ) as response:
             if not response.is_success:
                 response.read()
-                raise complaint_of(response)
+                raise complaint_of(response, self._subject)
             yield response
 
     def _old_client(self) -> ipfshttpclient.Client:

@@ -63,23 +63,23 @@ def missing_block(error: BlockMissing) -> str | None:
     return found[1] if found else None
 
 
-def complaint(message: str) -> EngineError:
+def complaint(message: str, subject: str = SUBJECT) -> EngineError:
     """Our error for the words of an answer of type `error`."""
     happened = " ".join(message.split())[:EXCERPT_CHARS]
     for words, error, remedy in _REMEDIES:
         if words in message.lower():
-            return error(SUBJECT, happened, remedy)
-    return WrongAnswer(SUBJECT, happened, "look at the log of the IPFS daemon")
+            return error(subject, happened, remedy)
+    return WrongAnswer(subject, happened, "look at the log of the IPFS daemon")
 
 
-def complaint_of(response: httpx.Response) -> EngineError:
+def complaint_of(response: httpx.Response, subject: str = SUBJECT) -> EngineError:
     """Our error for an answer that is no success and whose body was read."""
     if response.status_code == 404:
-        return WrongAnswer(SUBJECT, "there is no Kubo RPC API at this address", "check ipfs.api in the settings")
+        return WrongAnswer(subject, "there is no Kubo RPC API at this address", "check ipfs.api in the settings")
     message = None
     if response.status_code == 500:
         message = message_in(response.content)
-    return status_error(SUBJECT, response) if message is None else complaint(message)
+    return status_error(subject, response) if message is None else complaint(message, subject)
 
 
 def message_in(line: bytes) -> str | None:
@@ -94,38 +94,38 @@ def message_in(line: bytes) -> str | None:
 
 
 @contextmanager
-def kubo_errors() -> Iterator[None]:
-    """Turns what httpx and ipfshttpclient raise inside into an `EngineError` about Kubo."""
+def kubo_errors(subject: str = SUBJECT) -> Iterator[None]:
+    """Turns what httpx and ipfshttpclient raise inside into an `EngineError` about `subject`, a Kubo."""
     try:
-        with http_errors(SUBJECT):
+        with http_errors(subject):
             yield
     except (old.Error, beneath.RequestException) as exc:
-        raise translated_old(exc) from exc
+        raise translated_old(exc, subject) from exc
 
 
-def translated_old(exc: Exception) -> EngineError:
+def translated_old(exc: Exception, subject: str = SUBJECT) -> EngineError:
     """Our error for one of ipfshttpclient's, or of the library beneath it where one slips through."""
     match exc:
         case beneath.Timeout() | beneath.ConnectionError() | beneath.ChunkedEncodingError():
-            return Unreachable(SUBJECT, "the connection was lost", "see whether the daemon is up and not overloaded")
+            return Unreachable(subject, "the connection was lost", "see whether the daemon is up and not overloaded")
         case old.TimeoutError():
-            return Unreachable(SUBJECT, "no answer in time", "see whether the daemon is up and not overloaded")
+            return Unreachable(subject, "no answer in time", "see whether the daemon is up and not overloaded")
         case old.ConnectionError() if "certificate" in str(exc).lower():
-            return Refused(SUBJECT, "its certificate was not accepted", "name the right CA file as ipfs.ca")
+            return Refused(subject, "its certificate was not accepted", "name the right CA file as ipfs.ca")
         case old.ConnectionError() | old.ProtocolError():
-            return Unreachable(SUBJECT, "no connection", "see whether the daemon is up and ipfs.api is right")
+            return Unreachable(subject, "no connection", "see whether the daemon is up and ipfs.api is right")
         case old.ErrorResponse():
             return complaint(str(exc))
         case old.StatusError():
             status = getattr(getattr(exc.original, "response", None), "status_code", None)
             if status in (401, 403):
-                return Refused(SUBJECT, f"HTTP {status}", "check ipfs.token, and API.Authorizations of the node")
+                return Refused(subject, f"HTTP {status}", "check ipfs.token, and API.Authorizations of the node")
             if status in OVERLOADED:
-                return Unready(SUBJECT, f"HTTP {status}", "see whether the daemon, or a proxy before it, is overloaded")
-            return WrongAnswer(SUBJECT, f"HTTP {status}", "check ipfs.api in the settings")
+                return Unready(subject, f"HTTP {status}", "see whether the daemon, or a proxy before it, is overloaded")
+            return WrongAnswer(subject, f"HTTP {status}", "check ipfs.api in the settings")
         case old.AddressError():
             return SettingsError("ipfs.api", "this address can't be used", "write http://HOST:PORT")
         case _:
             return WrongAnswer(
-                SUBJECT, f"the answer could not be read ({type(exc).__name__})", "check ipfs.api in the settings"
+                subject, f"the answer could not be read ({type(exc).__name__})", "check ipfs.api in the settings"
             )

@@ -95,6 +95,9 @@ def _transport(subject: str, exc: urllib3.exceptions.HTTPError) -> EngineError:
         return Unreachable(
             subject, "it accepted the connection but gave no answer in time", "is it frozen or overloaded?"
         )
+    if isinstance(reason, urllib3.exceptions.NewConnectionError):
+        said = str(reason).rpartition(": ")[2]
+        return Unreachable(subject, f"no connection ({said})", "check that the server runs, and s3.endpoint")
     if isinstance(reason, urllib3.exceptions.ConnectTimeoutError):
         return Unreachable(subject, "no connection in time", "check s3.endpoint and the network")
     return Unreachable(

@@ -134,8 +134,9 @@ def test_a_basic_token_is_encoded_and_a_bare_one_is_a_bearer() -> None:
 @pytest.mark.parametrize("call", [KuboApi.facts, KuboApi.count_pins])
 def test_a_node_that_is_down_is_unreachable(kubo: KuboProcess, call: Callable[[KuboApi], object]) -> None:
     kubo.kill()
-    with opened(kubo.api) as api, pytest.raises(Unreachable):
+    with opened(kubo.api) as api, pytest.raises(Unreachable) as told:
         call(api)
+    assert told.value.subject == f"IPFS (Kubo) {kubo.api}"
 
 
 def test_a_frozen_node_is_given_up_after_the_time_out_whatever_is_asked(kubo: KuboProcess) -> None:

@@ -55,6 +55,13 @@ def made(raised: type[BaseException]) -> BaseException:
     return raised.__new__(raised)
 
 
+def test_a_port_that_nothing_listens_on_is_told_from_a_slow_network(tmp_path: Path, unique_bucket: str) -> None:
+    server = Server("minio", 1, tmp_path, process.Running(0, 0, tmp_path), "swarm", "nowhere-1", {})
+    endpoint, told = f"http://127.0.0.1:{process.free_port()}", r"no connection \(.*refused\)"
+    with client_of(server, unique_bucket, endpoint=endpoint) as client, pytest.raises(Unreachable, match=told):
+        ensure_bucket(client)
+
+
 @pytest.mark.parametrize(
     "raised",
     [
