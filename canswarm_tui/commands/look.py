@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from canswarm_tui.commands.face import Face, common
+from canswarm_tui.commands.setup import what_is_no_site
 from canswarm_tui.commands.views import run_view, write_summary
 from canswarm_tui.engine.errors import Blocked, ExitCode
 from canswarm_tui.engine.journal import Journal
@@ -17,9 +18,11 @@ from canswarm_tui.engine.report import write_report
 @common
 def status(face: Face) -> int:
     """Where every step stands, from the journal alone; and how far a live run is."""
-    place = face.seen_place
+    place, root = face.seen_place, face.settings.site.require_root()
     view = run_view(place)
-    live = is_held(face.settings.site.require_root() / ".state")
+    if (wrong := what_is_no_site(root)) is not None:
+        face.tell(f"site: {wrong} now. Check site.root")
+    live = is_held(root / ".state")
     view["live"] = {"running": live, "progress": read_live(place.live) if live else None}
     write_summary(face, view)
     if live:

@@ -69,6 +69,18 @@ def test_3_what_cannot_be_reached_or_refuses_us_is_named(place: Place, name: str
     assert "not-the-secret" not in told(done) + done.stdout
 
 
+def test_a_status_tells_of_a_site_that_is_not_there_and_counts_in_words(place: Place) -> None:
+    assert "site:" not in told(place.program("status"))
+    place.environment["CANSWARM_ETCD__ENDPOINTS"] = f"http://127.0.0.1:{process.free_port()}"
+    place.environment["CANSWARM_ETCD__TIMEOUT_S"] = "2"
+    assert place.program("preflight").returncode == 3
+    assert "1 blocker\n" in place.program("status").stdout
+    place.environment["CANSWARM_SITE__ROOT"] = "/no/such/site"
+    done = place.program("status")
+    assert done.returncode == 0
+    assert "there is no .state folder in /no/such/site now. Check site.root" in told(done)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("CANSWARM_ETCD__ENDPOINTS", "http://127.0.0.1:{free}"), ("CANSWARM_S3__SECRET_KEY", "not-the-secret")],
