@@ -70,7 +70,7 @@ class Backup:
                 )  # fmt: skip
 
     def run(self, ctx: StepContext) -> Outcome:
-        fingerprint = _fingerprint(ctx)
+        fingerprint = ctx.retry.call(lambda: _fingerprint(ctx))
         last = _last(ctx)
         manifest = None if last is None or last.fingerprint != fingerprint else _still_good(ctx, last)
         if last is not None and manifest is not None:
@@ -188,6 +188,10 @@ def _note_proof(ctx: StepContext, *, holds: bool = True) -> None:
 
 
 def _restored(ctx: StepContext, folder: Path) -> RestoreProof:
+    return ctx.retry.call(lambda: _restored_once(ctx, folder))
+
+
+def _restored_once(ctx: StepContext, folder: Path) -> RestoreProof:
     site = ctx.settings.site
     _clean_up(ctx)
     with _scratch_folder(ctx) as into, scratch_database(site, folder) as redis:

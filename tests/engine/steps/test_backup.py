@@ -7,21 +7,23 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 
-from canswarm_tui.engine.backup.compare import RestoreProof, Unlike
+from canswarm_tui.engine.backup.compare import RestoreProof, Unlike, compare_restored
 from canswarm_tui.engine.backup.retention import list_backups
 from canswarm_tui.engine.context import StepContext
 from canswarm_tui.engine.errors import Blocked, Unreachable
 from canswarm_tui.engine.journal import Journal, StepState
 from canswarm_tui.engine.place import place_of
-from canswarm_tui.engine.settings import BackupSettings, Settings, SiteSettings
+from canswarm_tui.engine.settings import BackupSettings, EngineSettings, Settings, SiteSettings
 from canswarm_tui.engine.step import Level
 from canswarm_tui.engine.steps import backup
 from canswarm_tui.sandbox import process
@@ -145,6 +147,31 @@ def test_keys_that_a_killed_trial_left_are_removed_and_nobody_elses(
     client.close()
 
 
+def test_a_redis_that_takes_nobody_while_a_restore_is_tried_is_asked_again_and_left_empty(
+    bench: Bench, private_server: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = private_server("redis")
+    url = f"redis://127.0.0.1:{server.port}/0"
+    load_redis(bench.settings.site.require_root(), url)
+    site = bench.settings.site.model_copy(update={"redis_url": url})
+    bench.settings = bench.settings.model_copy(update={"site": site})
+    tried: list[Path] = []
+    with closing(redis.Redis(port=server.port, single_connection_client=True)) as client:
+
+        def full_once(*args: Any, **options: Any) -> RestoreProof:
+            tried.append(args[0])
+            if len(tried) == 1:
+                client.config_set("maxclients", 1)
+                threading.Timer(0.3, client.config_set, ("maxclients", 100)).start()
+            return compare_restored(*args, **options)
+
+        monkeypatch.setattr(backup, "compare_restored", full_once)
+        assert bench.run("backup").created == FILES
+    assert len(tried) == 2
+    assert set(databases(bench)) == {"db0"}
+    assert bench.record("backup").state is StepState.PROVED
+
+
 def test_without_an_empty_database_the_keys_are_not_restored_and_that_is_told(
     bench: Bench, private_server: Callable[..., Server]
 ) -> None:
@@ -172,7 +199,8 @@ def test_a_redis_that_is_away_is_named_as_the_settings_name_it(
     server = private_server("redis")
     url = f"redis://127.0.0.1:{server.port}/0"
     site = bench.settings.site.model_copy(update={"redis_url": url})
-    bench.settings = bench.settings.model_copy(update={"site": site})
+    hasty = EngineSettings(give_up_after_s=0.5)
+    bench.settings = bench.settings.model_copy(update={"site": site, "engine": hasty})
     bench.run("backup")
     process.stop(server.running)
     with pytest.raises(Unreachable) as away:
