@@ -6,7 +6,7 @@ import io
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,12 +19,13 @@ from pydantic import SecretStr
 
 from benchmarks.measure import Result, seconds, server
 from benchmarks.stores import PLAN, context, journal_share, ratio, records
+from canswarm_tui.engine.errors import EngineError
 from canswarm_tui.engine.records import Record
 from canswarm_tui.engine.settings import IpfsSettings, S3Settings, Settings
 from canswarm_tui.engine.transfer import copy
 from canswarm_tui.engine.v2.blobs_ipfs import IpfsSink
 from canswarm_tui.engine.v2.blobs_minio import BlobSink
-from canswarm_tui.engine.v2.blobs_minio_reader import read_many
+from canswarm_tui.engine.v2.blobs_minio_reader import ReadBlob, read_many
 from canswarm_tui.engine.v2.ipfs_batch import BatchArchive
 from canswarm_tui.engine.v2.kubo import KuboApi
 from canswarm_tui.engine.v2.s3_client import TAG_HEADER, S3Client
@@ -38,6 +39,10 @@ ROUNDS = 3
 MEMORY = Path("/dev/shm")
 ROOM_BYTES = 4 << 30
 """What a MinIO in memory may fill: every object takes blocks of its own."""
+
+
+def _fail(error: EngineError, _read: Callable[[], ReadBlob]) -> ReadBlob:
+    raise error
 
 
 @dataclass
@@ -82,7 +87,7 @@ def blobs_to_minio_and_ipfs(folder: Path, scale: float) -> Iterator[Result]:
         for round_ in range(ROUNDS):
             names = [r.key for r in records(count, 1024, round_)]
             with S3Client(_s3(minio, f"bench{round_}-true"), 32) as client:
-                read.append(count / seconds(lambda: sum(1 for _ in read_many(client, names))))  # noqa: B023
+                read.append(count / seconds(lambda: sum(1 for _ in read_many(client, names, _fail))))  # noqa: B023
                 through.append(count / seconds(lambda: _to_ipfs(client, names, settings, folder / f"ipfs-{round_}")))  # noqa: B023
         yield from filled.results("on this disk")
         yield Result(
@@ -177,7 +182,7 @@ def _to_ipfs(client: S3Client, names: list[bytes], settings: Settings, folder: P
     large = folder / "large"
     large.mkdir()
     with KuboApi(settings.ipfs) as api:
-        found = read_many(client, names, inline_bytes=RAW_LIMIT, folder=large)
+        found = read_many(client, names, _fail, inline_bytes=RAW_LIMIT, folder=large)
         source = (Record(b.key, b.digest or b"", b.size, b.body or b"") for b in found)
         copy(source, IpfsSink(api), ctx, replace(PLAN, total=len(names)))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain, islice
 from typing import TypeVar
 
 import tenacity
@@ -12,6 +13,7 @@ from canswarm_tui.engine.errors import EngineError
 from canswarm_tui.engine.stop import StopSignal
 
 T = TypeVar("T")
+K = TypeVar("K")
 OnRetry = Callable[[EngineError, int, float], None]
 
 
@@ -38,6 +40,29 @@ class RetryPolicy:
         self._last_success = time.monotonic()
         return result
 
+    def after(self, error: EngineError, attempt: Callable[[], T]) -> T:
+        """As `call`, where a first attempt has failed with `error`: what never fails pays nothing for being retried."""
+        failed = [error]
+
+        def again() -> T:
+            if failed:
+                raise failed.pop()
+            return attempt()
+
+        return self.call(again)
+
+    def resumed(self, scan: Callable[[K | None], Iterator[T]], key: Callable[[T], K]) -> Iterator[T]:
+        """All of `scan(None)`; after a transient failure it goes on with `scan(KEY)`, behind the last one that came."""
+        entries, last = scan(None), None
+        while True:
+            try:
+                for entry in entries:
+                    yield entry
+                    last = key(entry)
+                return
+            except EngineError as exc:
+                entries = self.after(exc, lambda after=last: _begun(scan(after)))  # type: ignore[misc]
+
     def _sleep(self, delay_s: float) -> None:
         self._stop.wait(delay_s)
         self._stop.check()
@@ -47,3 +72,9 @@ class RetryPolicy:
         error = state.outcome.exception()
         assert isinstance(error, EngineError)
         self._on_retry(error, state.attempt_number, state.upcoming_sleep)
+
+
+def _begun(entries: Iterator[T]) -> Iterator[T]:
+    """The same entries, once the first of them has come."""
+    first = list(islice(entries, 1))
+    return chain(first, entries)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -85,6 +86,48 @@ def test_a_server_that_is_killed_and_comes_back_on_its_data_is_gone_on_with(
         assert done.returncode == 0, done.stderr
     finally:
         process.stop(again.running)
+
+
+@pytest.mark.parametrize("name", list(STEPS))
+def test_a_server_that_freezes_for_a_moment_while_it_is_read_back_is_asked_again(
+    name: str, place_with: Callable[..., tuple[Place, Server]]
+) -> None:
+    place, server = place_with(name)
+    assert place.program("run", STEPS[name], "--yes").returncode == 0
+    place.environment["CANSWARM_ENGINE__GIVE_UP_AFTER_S"] = "60"
+    process.send(server.running, signal.SIGSTOP)
+    wait_frozen(server.running.pid)
+    verifying = place.start("verify", STEPS[name])
+    told = tell_until(verifying, "trying again")
+    process.send(server.running, signal.SIGCONT)
+    _, rest = verifying.communicate(timeout=60)
+    assert verifying.returncode == 0, told + rest
+
+
+def test_a_minio_that_freezes_for_a_moment_while_blobs_go_to_ipfs_is_asked_again(
+    place_with: Callable[..., tuple[Place, Server]],
+) -> None:
+    place, server = place_with("minio")
+    assert place.program("run", "blobs-minio", "--yes").returncode == 0
+    place.environment["CANSWARM_ENGINE__GIVE_UP_AFTER_S"] = "60"
+    process.send(server.running, signal.SIGSTOP)
+    wait_frozen(server.running.pid)
+    copying = place.start("run", "blobs-ipfs", "--yes")
+    told = tell_until(copying, "trying again")
+    process.send(server.running, signal.SIGCONT)
+    _, rest = copying.communicate(timeout=60)
+    assert copying.returncode == 0, told + rest
+
+
+def tell_until(running: subprocess.Popen[str], words: str) -> str:
+    """What it narrates up to these words."""
+    assert running.stderr is not None
+    told = ""
+    for line in running.stderr:
+        told += line
+        if words in line:
+            return told
+    raise AssertionError(told)
 
 
 def fill(etcd: EtcdClient) -> None:

@@ -45,7 +45,6 @@ PLAN = CopyPlan("blobs", "blob", "IPFS", window=2)
 MAP_PLAN = CopyPlan("CIDs of large blobs", "cid", "etcd", window=1)
 MAP_STEP = "blobs-ipfs-map"
 """The journal's name for the map's receipts."""
-SPOOL_AT_ONCE = 1000
 
 
 @dataclass
@@ -92,7 +91,7 @@ class BlobsToIpfs:
     def check(self, ctx: StepContext) -> Iterable[Finding]:
         """MinIO and Kubo answer, and Kubo is the node that this run began with."""
         with KuboApi(ctx.settings.ipfs) as api:
-            ctx.journal.pin("ipfs.peer_id", api.facts().peer_id)
+            ctx.journal.pin("ipfs.peer_id", ctx.retry.call(api.facts).peer_id)
         return ()
 
     def run(self, ctx: StepContext) -> Outcome:
@@ -143,7 +142,7 @@ class BlobsToIpfs:
         """Take this run's pins and map entries away; blocks go when the operator collects garbage, never by us."""
         with KuboApi(ctx.settings.ipfs) as api:
             outcome = undo(IpfsSink(api), ctx, PLAN)
-            for batch in pinned_batches(api, ctx.journal.run_id):
+            for batch in ctx.retry.call(lambda: list(pinned_batches(api, ctx.journal.run_id))):
                 api.unpin(batch.root)
         if ctx.journal.sibling(MAP_STEP).count_receipts():
             with _map(ctx) as (map_ctx, client):
@@ -181,7 +180,7 @@ def _read(
     folder.mkdir(exist_ok=True)
     keys = (wanted.key for wanted in pending)
     workers = ctx.settings.engine.workers
-    for blob in read_many(client, keys, workers=workers, inline_bytes=RAW_LIMIT, folder=folder):
+    for blob in read_many(client, keys, ctx.retry.after, workers=workers, inline_bytes=RAW_LIMIT, folder=folder):
         ctx.stop.check()
         record = _record(blob)
         if record is None:
@@ -208,29 +207,39 @@ def _unsound(blob: ReadBlob) -> Finding:
 
 def _read_back(ctx: StepContext, api: KuboApi, spool: Spool, findings: Findings, returned: _Returned) -> None:
     """Fill the spool with (name, digest read back) of all that this run has pinned, and count what came."""
-    waiting: list[tuple[bytes, bytes]] = []
     troubled: list[tuple[bytes, bytes]] = []
-    for batch in pinned_batches(api, ctx.journal.run_id):
-        ctx.stop.check()
+    for batch in ctx.retry.call(lambda: list(pinned_batches(api, ctx.journal.run_id))):
         returned.archives += 1
         try:
-            for blob in read_back(api, batch.root):
-                _count(ctx, returned, blob)
-                entry = (blob.digest.hex().encode(), blob.digest if blob.intact else _trouble(blob))
-                (waiting if blob.intact else troubled).append(entry)
-                if len(waiting) >= SPOOL_AT_ONCE:
-                    spool.put_many(waiting)
-                    waiting.clear()
-                    ctx.stop.check()
-                    told = Progress(
-                        "reading back from IPFS", returned.blobs, None, returned.size_bytes, figures=returned.figures()
-                    )
-                    ctx.progress(told)
+            blobs = _read_archive(ctx, api, batch.root)
         except ManifestLost as exc:
             findings.add(_lost_manifest(batch.root, exc))
-    spool.put_many(waiting)
+            continue
+        for blob in blobs:
+            _count(ctx, returned, blob)
+        spool.put_many((_name(blob), blob.digest) for blob in blobs if blob.intact)
+        troubled += [(_name(blob), _trouble(blob)) for blob in blobs if not blob.intact]
+        figures = returned.figures()
+        ctx.progress(Progress("reading back from IPFS", returned.blobs, None, returned.size_bytes, figures=figures))
     # A blob may be pinned twice, once damaged: the sound one counts, and was put first.
     spool.put_many(troubled)
+
+
+def _read_archive(ctx: StepContext, api: KuboApi, root: Cid) -> list[BlobRead]:
+    """What one archive holds; where the node fails for a moment, all of it is read anew."""
+
+    def read() -> list[BlobRead]:
+        blobs = []
+        for blob in read_back(api, root):
+            ctx.stop.check()
+            blobs.append(blob)
+        return blobs
+
+    return ctx.retry.call(read)
+
+
+def _name(blob: BlobRead) -> bytes:
+    return blob.digest.hex().encode()
 
 
 def _why_missing(ctx: StepContext, api: KuboApi) -> Callable[[bytes], str]:
@@ -243,7 +252,8 @@ def _why_missing(ctx: StepContext, api: KuboApi) -> Callable[[bytes], str]:
         receipt = ctx.journal.receipt(key)
         if receipt is None or not receipt.place or asked > ASKED_AT_MOST:
             return UNPINNED
-        read = read_blob(api, bytes.fromhex(key.decode()), Cid.parse(receipt.place))
+        digest, cid = bytes.fromhex(key.decode()), Cid.parse(receipt.place)
+        read = ctx.retry.call(lambda: read_blob(api, digest, cid))
         if read.intact:
             return f"{UNPINNED}: it is there whole, and the next garbage collection may take it away"
         return f"{UNPINNED}, and {read.problem}"
@@ -311,6 +321,8 @@ def _verify_map(ctx: StepContext) -> tuple[Comparison | None, int]:
     if next(_large(ctx), None) is None:
         return None, 0
     with _map(ctx) as (map_ctx, client):
-        found = ((entry.key, entry.value) for entry in cas_map_sink(client).scan())
+        sink = cas_map_sink(client)
+        entries = ctx.retry.resumed(lambda after: sink.scan(after=after), lambda entry: entry.key)
+        found = ((entry.key, entry.value) for entry in entries)
         verdict = compare_keyed(map_ctx, _large(ctx), found, MAP_NAME, value_text=shown)
     return verdict.comparisons[0], verdict.differences

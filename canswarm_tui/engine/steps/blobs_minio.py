@@ -11,6 +11,7 @@ from canswarm_tui.engine.context import StepContext
 from canswarm_tui.engine.errors import Blocked
 from canswarm_tui.engine.journal import Receipt, ReceiptFate
 from canswarm_tui.engine.records import Record, Wanted
+from canswarm_tui.engine.retry import RetryPolicy
 from canswarm_tui.engine.step import Figure, Finding, Keep, Kind, Level, Outcome, Verdict
 from canswarm_tui.engine.steps.keyed import Findings, Mended, SetDigest, SetName, compare_keyed
 from canswarm_tui.engine.steps.replaced import plus_kept, put_back, require_arrived, require_shown
@@ -55,7 +56,7 @@ class BlobsToMinio:
         """The endpoint answers, and is the one that this run began with."""
         ctx.journal.pin("s3.bucket", ctx.settings.s3.bucket)
         with S3Client(ctx.settings.s3) as client:
-            server_facts(client)
+            ctx.retry.call(lambda: server_facts(client))
         return ()
 
     def run(self, ctx: StepContext) -> Outcome:
@@ -74,7 +75,8 @@ class BlobsToMinio:
 
         def target(client: S3Client) -> Iterator[tuple[bytes, bytes]]:
             nonlocal size
-            for blob in read_many(client, _names(client), workers=ctx.settings.engine.workers):
+            names = _names(client, ctx.retry)
+            for blob in read_many(client, names, ctx.retry.after, workers=ctx.settings.engine.workers):
                 if blob.digest is not None:
                     size += blob.size
                     yield blob.key, blob.digest
@@ -232,9 +234,9 @@ def _wanted(blob: v1.Blob) -> Wanted:
     return Wanted(blob.name.encode(), bytes.fromhex(blob.name), blob.size)
 
 
-def _names(client: S3Client) -> Iterator[bytes]:
+def _names(client: S3Client, retry: RetryPolicy) -> Iterator[bytes]:
     """Names of objects that can be blobs, sorted; others are nobody's business here."""
-    for name, _, _ in client.listed():
+    for name, _, _ in retry.resumed(lambda after: client.listed(after or ""), lambda found: found[0]):
         if is_blob_name(name):
             yield name.encode()
 

@@ -61,9 +61,9 @@ class Decisions:
         """Both servers answer; the target is the one that this run began with."""
         ctx.journal.pin("etcd.prefix", ctx.settings.etcd.prefix)
         with _redis(ctx) as (client, address):
-            v1.server_facts(client, address)
+            ctx.retry.call(lambda: v1.server_facts(client, address))
         with _etcd(ctx) as etcd:
-            read_facts(etcd)
+            ctx.retry.call(lambda: read_facts(etcd))
         return ()
 
     def run(self, ctx: StepContext) -> Outcome:
@@ -87,7 +87,8 @@ class Decisions:
 
         def target(etcd: EtcdClient) -> Iterator[tuple[bytes, bytes]]:
             nonlocal size_bytes
-            for entry in decision_sink(etcd, ctx.settings.etcd).scan():
+            sink = decision_sink(etcd, ctx.settings.etcd)
+            for entry in ctx.retry.resumed(lambda after: sink.scan(after=after), lambda found: found.key):
                 size_bytes += len(entry.value)
                 yield entry.key, entry.value
 

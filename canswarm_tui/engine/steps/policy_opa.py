@@ -58,8 +58,8 @@ class PolicyToOpa:
         source = source_of(ctx)
         opa_for(ctx, source)
         with OpaClient(ctx.settings.opa) as client:
-            client.check_health()
-            version = client.version()
+            ctx.retry.call(client.check_health)
+            version = ctx.retry.call(client.version)
         yield Finding(
             "policy.opa_memory", Level.NOTE, Kind.CONDITION, ctx.settings.opa.url,
             f"OPA {version} keeps what is published over its API in memory: a restart loses it",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from minio.error import InvalidResponseError, S3Error
 
+from canswarm_tui.engine.errors import EngineError
 from canswarm_tui.engine.v2.s3_client import S3Client
 from canswarm_tui.engine.v2.s3_errors import s3_errors
 
@@ -29,17 +30,26 @@ class ReadBlob:
     """The content, or a temporary file with it; None when only the hash was wanted."""
 
 
+Again = Callable[[EngineError, Callable[[], ReadBlob]], ReadBlob]
+"""What is done about a read that has failed: `RetryPolicy.after`, or raise."""
+
+
 def read_many(
-    client: S3Client, keys: Iterable[bytes], *, workers: int = 8, inline_bytes: int = 0, folder: Path | None = None
-) -> Iterator[ReadBlob]:
+    client: S3Client, keys: Iterable[bytes], again: Again, *,
+    workers: int = 8, inline_bytes: int = 0, folder: Path | None = None,
+) -> Iterator[ReadBlob]:  # fmt: skip
     """Read the named objects in the order of `keys`.
 
     With `folder` the contents come along: up to `inline_bytes` in memory, larger ones as a file in `folder`, which
-    whoever takes it removes. Raises the client's errors; what was read until then has been given out.
+    whoever takes it removes. Raises what `again`, called in several threads, raises of the client's errors; what was
+    read until then has been given out.
     """
 
     def read(key: bytes) -> ReadBlob:
-        return _read(client, key, inline_bytes, folder)
+        try:
+            return _read(client, key, inline_bytes, folder)
+        except EngineError as exc:
+            return again(exc, lambda: _read(client, key, inline_bytes, folder))
 
     pool = ThreadPoolExecutor(workers, thread_name_prefix="s3-read")
     waiting: deque[Future[ReadBlob]] = deque()
@@ -89,7 +99,12 @@ def _read(client: S3Client, key: bytes, inline_bytes: int, folder: Path | None) 
 def _kept(key: bytes, chunks: Iterator[bytes], folder: Path) -> ReadBlob:
     sha, total = hashlib.sha256(), 0
     with tempfile.NamedTemporaryFile(dir=folder, prefix="blob-", delete=False) as file:
-        for chunk in chunks:
-            sha.update(chunk)
-            total += file.write(chunk)
-    return ReadBlob(key, sha.digest(), total, Path(file.name))
+        path = Path(file.name)
+        try:
+            for chunk in chunks:
+                sha.update(chunk)
+                total += file.write(chunk)
+        except BaseException:
+            path.unlink()
+            raise
+    return ReadBlob(key, sha.digest(), total, path)
