@@ -12,7 +12,7 @@ from canswarm_tui.engine.checklist import STEPS
 from canswarm_tui.engine.checks import FACT, TITLES, checked_of
 from canswarm_tui.engine.journal import Journal, Json, StepRecord, StepState, StoredFinding
 from canswarm_tui.engine.place import Place
-from canswarm_tui.engine.text import counted, shown, waiting_text
+from canswarm_tui.engine.text import shown, waiting_text
 
 
 def run_view(place: Place) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def write_summary(face: Face, view: Mapping[str, Any]) -> None:
         face.write(f"{step['state']:<16} {step['title']:<38} {shown(_said(step))}".rstrip())
     counts = view.get("counts") or {}
     if counts:
-        face.write("findings: " + ", ".join(counted(n, name.removesuffix("s")) for name, n in counts.items() if n))
+        face.write("findings: " + ", ".join(_numbered(n, name) for name, n in counts.items() if n))
     if view["waiting"]:
         face.write(f"{waiting_text(view['waiting'])}: `canswarm-tui findings`")
 
@@ -113,6 +113,10 @@ def _said(step: Mapping[str, Any]) -> str:
 def when(seconds: float | None) -> str | None:
     """Seconds since 1970 as ISO 8601 in UTC."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _numbered(number: int, name: str) -> str:
+    return f"{number:,} {name.removesuffix('s') if number == 1 else name}"
 
 
 def _counts(found: list[StoredFinding]) -> dict[str, int]:

@@ -147,6 +147,7 @@ def test_10_damage_waits_for_a_person_until_it_is_accepted_with_a_reason(place: 
     assert done.returncode == 10, done.stderr
     (waiting,) = [f for f in json.loads(done.stdout)["findings"] if f["wants_decision"]]
     assert (waiting["kind"], waiting["subject"]) == ("quarantine", "decide:damaged")
+    assert "1 waiting for a person\n1 finding waits for a person" in place.program("status").stdout
     assert place.program("findings", "list", "--waiting").returncode == 10
     assert place.program("findings", "accept", waiting["id"], "--reason", " ").returncode == 2
     assert place.program("findings", "accept", waiting["id"], "--reason", "known").returncode == 0
