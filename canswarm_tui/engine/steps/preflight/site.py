@@ -10,6 +10,7 @@ from canswarm_tui.engine.spool import Spool
 from canswarm_tui.engine.step import Finding, Progress
 from canswarm_tui.engine.steps.audit_pass import audit_pass
 from canswarm_tui.engine.steps.preflight.survey import Survey, blocker, note, warning
+from canswarm_tui.engine.steps.preflight.words import DECISION, LINE
 from canswarm_tui.engine.text import counted
 from canswarm_tui.engine.v1 import blobs, decisions, site
 from canswarm_tui.engine.v1.bus import bus_facts
@@ -137,7 +138,7 @@ def decisions_in_redis(survey: Survey) -> Iterator[Finding]:
     for fault, number in faults.items():
         yield warning(
             f"decision.{fault}", f"{counted(number, 'key')} in Redis",
-            f"they are no decisions as v1 writes them: {fault}",
+            f"no decision as v1 writes it: {DECISION[fault]}",
             "the step quarantines each by name",
         )  # fmt: skip
     for writer in facts.writers:
@@ -176,10 +177,8 @@ def audit_log(survey: Survey) -> Iterator[Finding]:
     if found is None:
         return
     for line in found.bad:
-        what = ", ".join(fault.replace("_", " ") for fault in line.faults)
-        yield from survey.named(
-            warning(f"audit.{line.faults[0]}", f"line {line.number}", f"of the audit log: {what}", _EXPORTED)
-        )
+        what = "; ".join(LINE[fault] for fault in line.faults)
+        yield from survey.named(warning(f"audit.{line.faults[0]}", f"audit log, line {line.number}", what, _EXPORTED))
     for one in found.refusals:
         code = "history.artifact_gone" if one.artifact_gone else f"history.{one.fault}"
         yield from survey.named(
