@@ -47,7 +47,7 @@ TROUBLE: Mapping[str, Finding] = {
     "blobs-ipfs": _trouble("blob.unsound_in_minio", Kind.QUARANTINE, HEAD, "it is missing in MinIO"),
     "decisions": CONFLICT,
     "plan-store": _trouble(
-        "plan.op_differs", Kind.DIFFERENCE, "op-17", "v1 and the plan document differ in (op_id, thread_id, lamport)",
+        "plan.op_differs", Kind.DIFFERENCE, "op-17", "v1 and the plan document differ in lamport, timestamp_ns",
     ),
     "policy-opa": _trouble(
         "policy.opa_differs", Kind.DIFFERENCE, "commit-null-artifact", "OPA says allow where v1's rules say deny",

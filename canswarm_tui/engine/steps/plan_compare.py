@@ -6,7 +6,8 @@ order by op_id on disk, so that what is missing, more, different or out of order
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from ast import literal_eval
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -14,7 +15,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import cast
 
-from canswarm_tui.engine.compare import Keyed, Side, side_by_side
+from canswarm_tui.engine.compare import Keyed, Pair, Side, side_by_side
 from canswarm_tui.engine.spool import Spool
 from canswarm_tui.engine.step import Comparison, Finding, Kind, Level
 from canswarm_tui.engine.text import shown
@@ -159,12 +160,7 @@ def _keyed_op(row: Row) -> Keyed:
 def _op_differences(site: Spool, there: Spool) -> Iterator[Finding]:
     for pair in side_by_side(site.items(), there.items()):
         if pair.side is not Side.EQUAL:
-            details = {}
-            if pair.source is not None:
-                details["site"] = shown(pair.source)
-            if pair.target is not None:
-                details["target"] = shown(pair.target)
-            yield _difference("plan.op", shown(pair.key), pair.side, details, ", ".join(OP_COLUMNS))
+            yield _difference("plan.op", shown(pair.key), pair, OP_COLUMNS)
 
 
 def compare_views(db: PlanDb, reading: Reading, report: Report) -> tuple[Comparison, Comparison]:
@@ -178,8 +174,8 @@ def compare_views(db: PlanDb, reading: Reading, report: Report) -> tuple[Compari
     edges = ((_edge_key(e.parent_id, e.child_id), b"") for e in db.edges() if not isinstance(e, BadRow))
     edges_there = ((_edge_key(*edge), b"") for edge in reading.edges())
     return (
-        _compare("tasks in Automerge", "plan.task", ", ".join(TASK_COLUMNS), tasks, there, report),
-        _compare("edges in Automerge", "plan.edge", "parent, child", edges, edges_there, report),
+        _compare("tasks in Automerge", "plan.task", TASK_COLUMNS, tasks, there, report),
+        _compare("edges in Automerge", "plan.edge", (), edges, edges_there, report),
     )
 
 
@@ -189,7 +185,7 @@ def _edge_key(parent: str, child: str) -> bytes:
 
 
 def _compare(
-    name: str, code: str, columns: str, site: Iterable[Keyed], target: Iterable[Keyed], report: Report
+    name: str, code: str, columns: Sequence[str], site: Iterable[Keyed], target: Iterable[Keyed], report: Report
 ) -> Comparison:
     compared = equal = 0
     for pair in side_by_side(site, target):
@@ -197,19 +193,30 @@ def _compare(
         if pair.side is Side.EQUAL:
             equal += 1
             continue
-        details = {k: shown(v) for k, v in (("site", pair.source), ("target", pair.target)) if v}
-        report(_difference(code, shown(pair.key.replace(b"\0\0", " → ".encode())), pair.side, details, columns))
+        report(_difference(code, shown(pair.key.replace(b"\0\0", " → ".encode())), pair, columns))
     return Comparison(name, "by content", compared, equal)
 
 
-def _difference(code: str, subject: str, side: Side, details: dict[str, str], columns: str) -> Finding:
+def _difference(code: str, subject: str, pair: Pair, columns: Sequence[str]) -> Finding:
     suffix, happened = {
         Side.MISSING: ("missing", "v1 has it, the plan document has not"),
         Side.EXTRA: ("extra", "the plan document has it, v1 has not"),
-        Side.DIFFERS: ("differs", f"v1 and the plan document differ in ({columns})"),
-    }[side]
+        Side.DIFFERS: ("differs", f"v1 and the plan document differ in {_differing(pair, columns)}"),
+    }[pair.side]
     return Finding(
         f"{code}_{suffix}", Level.WARNING, Kind.DIFFERENCE, subject, happened,
         "run the step again if the site has moved; else compare both and accept this with a reason, or undo the step",
-        details,
+        {side: shown(value) for side, value in (("site", pair.source), ("target", pair.target)) if value},
     )  # fmt: skip
+
+
+def _differing(pair: Pair, columns: Sequence[str]) -> str:
+    """The columns whose values are not written alike; all of them where that can't be told."""
+    try:
+        site, target = (
+            list(map(repr, literal_eval((value or b"()").decode()))) for value in (pair.source, pair.target)
+        )
+    except ValueError:
+        site, target = [], []
+    differ = [name for name, ours, theirs in zip(columns, site, target, strict=False) if ours != theirs]
+    return ", ".join(differ or columns)

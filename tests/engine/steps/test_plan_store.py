@@ -335,6 +335,19 @@ def test_verify_names_every_difference(
     assert one.codes() == sorted([*codes, "plan.changed"])
 
 
+@pytest.mark.parametrize(
+    ("change", "columns"), [(_change_a_field, "lamport"), (_change_a_type, "lamport"), (_change_a_task, "state")]
+)
+def test_a_difference_tells_just_the_columns_that_differ(
+    one: Migration, change: Callable[[Document, bytes], None], columns: str
+) -> None:
+    one.run()
+    _changed(one, change)
+    one.verify()
+    told = [f.happened for f in one.findings if f.code.endswith("_differs")]
+    assert told == [f"v1 and the plan document differ in {columns}"]
+
+
 def test_a_document_that_is_damaged_or_gone_is_told_by_verify(one: Migration) -> None:
     one.run()
     path = one.folder / "plan_automerge.bin"
