@@ -10,7 +10,7 @@ from canswarm_tui.engine.spool import Spool
 from canswarm_tui.engine.step import Finding, Progress
 from canswarm_tui.engine.steps.audit_pass import audit_pass
 from canswarm_tui.engine.steps.preflight.survey import Survey, blocker, note, warning
-from canswarm_tui.engine.steps.preflight.words import DECISION, LINE
+from canswarm_tui.engine.steps.preflight.words import DECISION, LINE, of_table
 from canswarm_tui.engine.text import counted
 from canswarm_tui.engine.v1 import blobs, decisions, site
 from canswarm_tui.engine.v1.bus import bus_facts
@@ -91,20 +91,14 @@ def _replayed(survey: Survey, db: PlanDb) -> Iterator[Finding]:
             )  # fmt: skip
         for row in bad:
             yield from survey.named(
-                warning(
-                    "op.bad_row",
-                    row.name,
-                    f"row {row.rowid}: {'; '.join(row.faults)}",
-                    "the step quarantines it by name",
-                )
+                warning("op.bad_row", row.name, "; ".join(row.faults), "the step quarantines it by name")
             )
         differences = 0
         for one in compare_tables(projection, db.tasks(), db.edges()):
             differences += 1
             yield from survey.named(
                 warning(
-                    f"plan.derived_{one.table}", one.name,
-                    f"{one.field} is {one.stored!r} in the table, but {one.derived!r} by a replay of the ops",
+                    f"plan.derived_{one.table}", one.name, of_table(one),
                     "v1's table was changed by hand or damaged: the ops are what is migrated",
                 )
             )  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Final
 
 from canswarm_tui.engine.v1.audit_line import LineFault, LineForm
 from canswarm_tui.engine.v1.decisions import Fault
+from canswarm_tui.engine.v1.plan_projection import TableDifference
 
 LINE: Final[Mapping[str, str]] = {
     LineFault.LINE_SIGNATURE: "the line's signature doesn't hold",
@@ -31,3 +32,12 @@ DECISION: Final[Mapping[str, str]] = {
     Fault.FIELD_MISTYPED: "a field has another type",
     Fault.NEED_ID_DIFFERS: "the value names another need",
 }
+
+
+def of_table(found: TableDifference) -> str:
+    """Where a derived table is not what the ops say."""
+    if found.field != "row":
+        return f"{found.field} is {found.stored!r} in the table, but {found.derived!r} by a replay of the ops"
+    if found.stored is None:
+        return "a replay of the ops makes this row, and the table has none"
+    return "the table has this row, and no op makes it"
