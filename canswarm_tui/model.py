@@ -11,7 +11,7 @@ from canswarm_tui.engine.checklist import BY_NAME, CHECKLIST, STEPS, Item
 from canswarm_tui.engine.checks import FACT, Checked, checked_of
 from canswarm_tui.engine.errors import EngineError
 from canswarm_tui.engine.events import FindingSeen, Retrying, StepEnded, StepProgressed, StepStarted
-from canswarm_tui.engine.journal import Journal, StepRecord, StepState, StoredFinding
+from canswarm_tui.engine.journal import INTERRUPTED, Journal, StepRecord, StepState, StoredFinding
 from canswarm_tui.engine.live import read_live
 from canswarm_tui.engine.place import Place
 from canswarm_tui.engine.probe import Probe
@@ -178,7 +178,7 @@ class RunModel:
         if self.running is not None and self.running[0] == record.step:
             return ("stopping" if self.stopping else "running"), ""
         if record.state is StepState.RUNNING:
-            return "stopped", "it was interrupted; run it again to go on"
+            return "stopped", INTERRUPTED
         if record.state is StepState.NOT_STARTED:
             missing = [n for n in BY_NAME[record.step].needs if self.record(n).state not in FINISHED]
             return ("blocked", f"needs {BY_NAME[missing[0]].title}") if missing else ("ready", "")

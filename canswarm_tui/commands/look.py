@@ -19,10 +19,10 @@ from canswarm_tui.engine.report import write_report
 def status(face: Face) -> int:
     """Where every step stands, from the journal alone; and how far a live run is."""
     place, root = face.seen_place, face.settings.site.require_root()
-    view = run_view(place)
+    live = is_held(root / ".state")
+    view = run_view(place, live=live)
     if (wrong := what_is_no_site(root)) is not None:
         face.tell(f"site: {wrong} now. Check site.root")
-    live = is_held(root / ".state")
     view["live"] = {"running": live, "progress": read_live(place.live) if live else None}
     write_summary(face, view)
     if live:
@@ -40,9 +40,10 @@ def report(face: Face, print_it: bool) -> int:
     """Write the report (JSON, Markdown, HTML) from the journal and say where it is."""
     if not face.place.journal.exists():
         raise Blocked("report", "nothing has run for this site yet", "run `canswarm-tui run` first")
+    live = is_held(face.settings.site.require_root() / ".state")
     journal = Journal.observe(face.place.journal)
     try:
-        written = write_report(face.settings, journal, face.place)
+        written = write_report(face.settings, journal, face.place, live=live)
     finally:
         journal.close()
     if print_it:

@@ -10,19 +10,24 @@ from typing import Any
 from canswarm_tui.commands.face import Face
 from canswarm_tui.engine.checklist import STEPS
 from canswarm_tui.engine.checks import FACT, TITLES, checked_of
-from canswarm_tui.engine.journal import Journal, Json, StepRecord, StepState, StoredFinding
+from canswarm_tui.engine.journal import Journal, Json, StepRecord, StepState, StoredFinding, without_a_run
 from canswarm_tui.engine.place import Place
 from canswarm_tui.engine.text import shown, waiting_text
 
 
-def run_view(place: Place) -> dict[str, Any]:
-    """Everything about one run, from its journal alone; a site that has none yet gives empty steps."""
+def run_view(place: Place, *, live: bool = False) -> dict[str, Any]:
+    """Everything about one run, from its journal alone; a site that has none yet gives empty steps.
+
+    `live`: a run holds the site now, so that what the journal has running does run.
+    """
     if not place.journal.exists():
         steps = [step_view(StepRecord(i.name)) for i in STEPS]
         return {"run_id": None, "steps": steps, "checks": checks_view(None), "findings": [], "waiting": 0}
     journal = Journal.observe(place.journal)
     try:
         records = journal.records()
+        if not live:
+            records = {name: without_a_run(record) for name, record in records.items()}
         found = journal.findings()
         return {
             "run_id": journal.run_id,

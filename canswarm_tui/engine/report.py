@@ -14,7 +14,7 @@ from typing import Any
 
 from canswarm_tui import __version__
 from canswarm_tui.engine.checklist import BY_NAME, CHECKLIST, FINAL, STEPS
-from canswarm_tui.engine.journal import Journal, StepRecord, StoredFinding
+from canswarm_tui.engine.journal import Journal, StepRecord, StoredFinding, without_a_run
 from canswarm_tui.engine.place import Place, site_identity, target_addresses
 from canswarm_tui.engine.report_text import html_page, markdown_page
 from canswarm_tui.engine.settings import Settings
@@ -33,9 +33,12 @@ class Written:
     waiting: int
 
 
-def write_report(settings: Settings, journal: Journal, place: Place) -> Written:
-    """Write the three forms into the place's reports folder, replacing the last ones whole."""
-    facts = report_facts(settings, journal)
+def write_report(settings: Settings, journal: Journal, place: Place, *, live: bool = True) -> Written:
+    """Write the three forms into the place's reports folder, replacing the last ones whole.
+
+    `live`: a run holds the site now, so that what the journal has running does run.
+    """
+    facts = report_facts(settings, journal, live=live)
     place.reports.mkdir(parents=True, exist_ok=True, mode=0o700)
     paths = {suffix: place.reports / f"report.{suffix}" for suffix in ("json", "md", "html")}
     markdown = markdown_page(facts)
@@ -45,9 +48,11 @@ def write_report(settings: Settings, journal: Journal, place: Place) -> Written:
     return Written(paths["json"], paths["md"], paths["html"], int(facts["waiting"]))
 
 
-def report_facts(settings: Settings, journal: Journal) -> dict[str, Any]:
+def report_facts(settings: Settings, journal: Journal, *, live: bool = True) -> dict[str, Any]:
     """Everything that the report says, as plain data; no secret is in it."""
     records = journal.records()
+    if not live:
+        records = {name: without_a_run(record) for name, record in records.items()}
     found = journal.findings()
     return {
         "format": FORMAT,

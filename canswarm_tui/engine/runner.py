@@ -261,6 +261,7 @@ class Runner:
         with hold_run(state, {lock for info in steps for target in info.targets for lock in locks[target]}):
             journal = Journal.open(self.place.journal, site_identity(self.settings), fault=self.fault)
             journal.take_requests()
+            journal.end_interrupted()
             ended = threading.Event()
             watcher = threading.Thread(target=self._watch_requests, args=(journal, ended), name="requests")
             watcher.start()

@@ -113,6 +113,30 @@ def test_4_a_stop_leaves_a_run_that_goes_on(place: Place, how: str) -> None:
     assert place.program("run", "--yes").returncode == 0
 
 
+def test_a_step_that_was_killed_is_called_stopped_and_not_running(place: Place, tmp_path: Path) -> None:
+    def state() -> tuple[str, str | None]:
+        (step,) = [s for s in json.loads(place.program("status", "--json").stdout)["steps"] if s["step"] == "decisions"]
+        return step["state"], step["error"]
+
+    assert place.program("run", "preflight", "backup", "--yes").returncode == 0
+    running = place.start("run", "decisions", "--yes", "--set", "engine.rate_limit_records_s=5")
+    deadline = time.monotonic() + 30
+    while state() != ("running", None):
+        assert time.monotonic() < deadline
+    running.kill()
+    running.communicate()
+    assert state() == ("stopped", "it was interrupted; run it again to go on")
+    assert place.program("report").returncode == 0
+    assert "| Consensus: Redis → etcd | stopped |" in next(tmp_path.rglob("report.md")).read_text()
+    with hold_run(place.folder / "site" / ".state", ()):  # another run, of another step
+        assert state()[0] == "running"
+    assert place.program("verify", "backup").returncode == 0
+    with hold_run(place.folder / "site" / ".state", ()):
+        assert state()[0] == "stopped"
+    assert place.program("run", "decisions", "--yes").returncode == 0
+    assert state() == ("proved", None)
+
+
 def test_5_a_second_run_is_refused_while_one_lives(place: Place) -> None:
     with hold_run(place.folder / "site" / ".state", ()):
         done = place.program("run", "--yes", "--json")

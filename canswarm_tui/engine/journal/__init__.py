@@ -4,10 +4,11 @@ from canswarm_tui.engine.journal.batches import Batch, ClosedBatch, Receipt, Rec
 from canswarm_tui.engine.journal.findings import FindingStatus, StoredFinding
 from canswarm_tui.engine.journal.journal import Journal
 from canswarm_tui.engine.journal.schema import Json
-from canswarm_tui.engine.journal.state import StepRecord, StepState, has_run
+from canswarm_tui.engine.journal.state import INTERRUPTED, StepRecord, StepState, has_run, without_a_run
 from canswarm_tui.engine.journal.step_view import StepJournal
 
 __all__ = [
+    "INTERRUPTED",
     "Batch",
     "ClosedBatch",
     "FindingStatus",
@@ -20,4 +21,5 @@ __all__ = [
     "StepState",
     "StoredFinding",
     "has_run",
+    "without_a_run",
 ]

@@ -15,7 +15,7 @@ from canswarm_tui.engine.errors import SettingsError
 from canswarm_tui.engine.journal import findings
 from canswarm_tui.engine.journal.findings import FindingStatus, StoredFinding
 from canswarm_tui.engine.journal.schema import Json, connect, translate
-from canswarm_tui.engine.journal.state import StepRecord, step_record
+from canswarm_tui.engine.journal.state import INTERRUPTED, StepRecord, StepState, step_record
 from canswarm_tui.engine.journal.step_view import StepJournal
 
 
@@ -98,6 +98,15 @@ class Journal:
                 "SELECT step, state, changed_at, outcome, outcome_at, verdict, verdict_at, wrote_at, error FROM steps"
             ).fetchall()
         return {row[0]: step_record(row) for row in rows}
+
+    def end_interrupted(self) -> None:
+        """What an earlier run left running is stopped: only for who holds the site."""
+        if any(record.state is StepState.RUNNING for record in self.records().values()):
+            with self.transaction("interrupted") as db:
+                db.execute(
+                    "UPDATE steps SET state = ?, error = ? WHERE state = ?",
+                    (StepState.STOPPED, INTERRUPTED, StepState.RUNNING),
+                )
 
     def findings(
         self, *, step: str | None = None, identity: str | None = None, with_gone: bool = False

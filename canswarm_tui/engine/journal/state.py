@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from canswarm_tui.engine.step import Comparison, Outcome, Verdict
@@ -40,6 +40,14 @@ class StepRecord:
     def verdict_is_fresh(self) -> bool:
         """The verdict is newer than the last write to that target."""
         return self.verdict_at is not None and (self.wrote_at is None or self.verdict_at > self.wrote_at)
+
+
+INTERRUPTED = "it was interrupted; run it again to go on"
+
+
+def without_a_run(record: StepRecord) -> StepRecord:
+    """The record where no live run holds the site: what is called running there was killed."""
+    return replace(record, state=StepState.STOPPED, error=INTERRUPTED) if record.state is StepState.RUNNING else record
 
 
 def has_run(record: StepRecord | None) -> bool:
