@@ -304,11 +304,8 @@ def _collect_garbage_again() -> None:
     gc.enable()
 
 
-def _settings(config: Path | None, flags: Mapping[str, str] | None, preferences: Preferences) -> Settings | None:
-    """The settings, asked for where no site is named; None where nobody wanted to go on."""
-    settings = load_settings(config, flags).settings
-    if settings.site.root is not None:
-        return settings
+def _asked_for(config: Path | None, preferences: Preferences) -> Settings | None:
+    """The settings where no site is named yet; None where nobody wanted to go on."""
     from canswarm_tui.start import StartApp
 
     app = StartApp(preferences, config)
@@ -331,14 +328,15 @@ def open_app(
 
     `last_act` is what the caller does afterwards: done here where a lost terminal ends the process without a return.
     """
-    settings = _settings(config, flags, preferences)
+    loaded = load_settings(config, flags)
+    settings = loaded.settings if loaded.settings.site.root is not None else _asked_for(config, preferences)
     if settings is None:
         return 0
     place = place_of(settings)
     place.make()
     log_to(place.log)
     app = SwarmApp(settings, observe=observe, preferences=preferences)
-    app.complaints, app.last_act = complaints, last_act
+    app.complaints, app.last_act = (*complaints, *filter(None, [loaded.exposed])), last_act
     app.run(mouse=preferences.mouse)
     if app.failure is not None:
         app.engine.stop("the interface has failed")

@@ -39,7 +39,10 @@ class Face:
 
     @functools.cached_property
     def loaded(self) -> Loaded:
-        return load_settings(self.config, self.flags)
+        loaded = load_settings(self.config, self.flags)
+        if loaded.exposed:
+            self.tell(loaded.exposed)
+        return loaded
 
     @property
     def settings(self) -> Settings:

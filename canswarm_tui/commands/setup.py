@@ -20,6 +20,7 @@ from canswarm_tui.engine.settings import Settings, resolve_secret
 from canswarm_tui.engine.settings_file import (
     default_file,
     env_name,
+    is_place,
     known_keys,
     load_settings,
     nested,
@@ -50,7 +51,7 @@ def init(face: Face, out: str | None, yes: bool, secrets: tuple[str, ...]) -> in
     """Ask for the settings (or take --set and --secret), test each connection, and write the settings file."""
     path = Path(out) if out else face.config or default_file()
     for key, value in face.flags.items():
-        if key in secret_keys() and not _is_place(value):
+        if key in secret_keys() and not is_place(value):
             raise SettingsError(
                 key, "a secret is never a flag", "say where it is: --secret KEY=env:NAME or KEY=file:PATH"
             )
@@ -116,7 +117,7 @@ def values_now(file: Path) -> dict[str, str]:
     for key in known_keys():
         name = env_name(key)
         if name in os.environ:
-            is_secret = key in secret_keys() and not _is_place(os.environ[name])
+            is_secret = key in secret_keys() and not is_place(os.environ[name])
             values[key] = f"env:{name}" if is_secret else os.environ[name]
     return values
 
@@ -143,7 +144,7 @@ def _prompt(key: str, now: str) -> str:
     text = f"{key} — {known_keys()[key]}"
     if key not in secret_keys():
         return str(click.prompt(text, default=now, err=True))
-    named = _is_place(now)
+    named = is_place(now)
     kept = f" [{now}]" if named else " [Enter keeps the one that is set]" if now else ""
     return str(
         click.prompt(
@@ -172,14 +173,9 @@ def _where(text: str) -> tuple[str, str]:
         raise SettingsError(
             text.partition("=")[0], "that is no secret setting", f"the secrets are {', '.join(sorted(secret_keys()))}"
         )
-    if not _is_place(where):
+    if not is_place(where):
         raise SettingsError(key, "a secret is never a flag", "say where it is: env:NAME or file:PATH")
     return key, where
-
-
-def _is_place(value: str) -> bool:
-    """Whether it says where a secret is, and isn't one."""
-    return value.startswith(("env:", "file:"))
 
 
 def write_settings(path: Path, values: Mapping[str, str]) -> dict[str, str]:

@@ -34,6 +34,8 @@ class Loaded:
     settings: Settings
     file: Path | None
     """The settings file that was read, if any."""
+    exposed: str = ""
+    """A warning where the file holds a secret itself and others may read it."""
 
 
 def load_settings(config: Path | None = None, flags: Mapping[str, str] | None = None) -> Loaded:
@@ -50,7 +52,28 @@ def load_settings(config: Path | None = None, flags: Mapping[str, str] | None = 
         loaded = loader()
     except ValidationError as exc:
         raise _explain(exc, lambda key: _source(key, flags, file)) from exc
-    return Loaded(Settings.model_construct(**{n: getattr(loaded, n) for n in Settings.model_fields}), file)
+    settings = Settings.model_construct(**{n: getattr(loaded, n) for n in Settings.model_fields})
+    return Loaded(settings, file, "" if file is None else _exposed(file, table))
+
+
+def _exposed(file: Path, table: Mapping[str, Any]) -> str:
+    mode = file.stat().st_mode & 0o777
+    values = {key: _value_of(table, key) for key in secret_keys()}
+    held = [key for key, value in values.items() if isinstance(value, str) and value and not is_place(value)]
+    if not held or not mode & 0o077:
+        return ""
+    return f"{file} holds {', '.join(sorted(held))} and others may read it (mode {mode:04o}): chmod 600 it"
+
+
+def _value_of(table: Mapping[str, Any], key: str) -> object:
+    group, _, name = key.partition(".")
+    found = table.get(group)
+    return found.get(name) if isinstance(found, dict) else None
+
+
+def is_place(value: str) -> bool:
+    """Whether it says where a secret is, and isn't one."""
+    return value.startswith(("env:", "file:"))
 
 
 def settings_of(values: Mapping[str, str]) -> Settings:

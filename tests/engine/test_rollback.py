@@ -348,6 +348,11 @@ def test_a_damaged_backup_and_another_sites_backup_are_refused(place: Place) -> 
     damage(place)
     before = state_of(root)
     assert "damaged" in answer(place, "rollback", "--yes", "--from-backup", str(copy), code=6)["error"]["happened"]
+    told = answer(place, "rollback", "--yes", "--from-backup", str(place.folder), code=3)["error"]
+    assert (told["subject"], told["happened"]) == (
+        str(place.folder),
+        "there is no backup in this folder: no manifest.json",
+    )
     shutil.copytree(root, place.folder / "other site", copy_function=shutil.copy2)
     other = answer(
         place, "rollback", "--yes", "--from-backup", str(folder), "--site", str(place.folder / "other site"), code=6

@@ -124,6 +124,22 @@ def test_an_address_that_is_shown_everywhere_may_hold_no_password(key: str) -> N
     assert "hunter2" not in str(told.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "mode", "told"),
+    [
+        ('[s3]\nsecret_key = "hunter2"\n', 0o644, True), ('[s3]\nsecret_key = "hunter2"\n', 0o640, True),
+        ('[s3]\nsecret_key = "hunter2"\n', 0o600, False), ('[s3]\nsecret_key = "env:HOME"\n', 0o644, False),
+        ('[s3]\nbucket = "blobs"\n', 0o644, False),
+    ],
+)  # fmt: skip
+def test_a_file_with_a_secret_that_others_may_read_is_told(text: str, mode: int, told: bool) -> None:
+    write(text)
+    Path("canswarm.toml").chmod(mode)
+    exposed = load_settings().exposed
+    assert ("s3.secret_key" in exposed and "chmod 600" in exposed) == bool(exposed) == told
+    assert "hunter2" not in exposed
+
+
 def test_a_scheme_that_contradicts_secure_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CANSWARM_S3__ENDPOINT", "https://s3.example")
     monkeypatch.setenv("CANSWARM_S3__SECURE", "false")

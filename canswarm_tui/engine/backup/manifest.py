@@ -127,6 +127,10 @@ class Manifest:
     def read(cls, folder: Path) -> Self:
         """Of a finished backup; raises `SiteUnreadable`."""
         path = folder / MANIFEST
+        if not path.exists():
+            raise SiteUnreadable(
+                str(folder), f"there is no backup in this folder: no {MANIFEST}", "name the folder of one backup"
+            )
         with disk_errors(path):
             text = path.read_bytes()
         try:
