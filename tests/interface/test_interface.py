@@ -294,7 +294,7 @@ async def test_an_interface_that_fails_stops_the_step_and_ends_as_a_defect(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake, _ = make_app(tmp_path)
-    monkeypatch.setattr("canswarm_tui.app._settings", lambda *_: fake.settings)
+    flags = {"site.root": str(fake.settings.site.require_root()), "state_dir": str(fake.settings.state_dir)}
 
     def run(app: SwarmApp, **_: object) -> None:
         app.engine = fake.engine
@@ -303,7 +303,7 @@ async def test_an_interface_that_fails_stops_the_step_and_ends_as_a_defect(
 
     monkeypatch.setattr(SwarmApp, "run", run)
     with pytest.raises(Defect, match="RuntimeError"):
-        open_app(None, observe=False, preferences=Preferences())
+        open_app(None, flags, observe=False, preferences=Preferences())
     assert not fake.engine.busy
 
 
