@@ -16,6 +16,7 @@ from typing import Any, ParamSpec
 import click
 
 from canswarm_tui import __version__
+from canswarm_tui.commands.prompts import ask_yes
 from canswarm_tui.engine.errors import EngineError, ExitCode, NoSpace, SettingsError, file_error
 from canswarm_tui.engine.place import ANOTHER_STATE_FOLDER, Place, place_of
 from canswarm_tui.engine.settings import Settings
@@ -86,7 +87,7 @@ class Face:
             return
         if not sys.stdin.isatty():
             raise SettingsError(self.command, "it changes something and nobody is there to ask", "add --yes")
-        if not click.confirm(question, default=False, err=True):
+        if not ask_yes(question):
             raise click.Abort
 
     @staticmethod

@@ -10,6 +10,7 @@ import click
 
 from canswarm_tui.commands.face import Face, common, stop_on_signals
 from canswarm_tui.commands.narrator import Narrator
+from canswarm_tui.commands.prompts import ask_line
 from canswarm_tui.engine.errors import Blocked, ExitCode, SettingsError
 from canswarm_tui.engine.readiness import Planned, readiness
 from canswarm_tui.engine.rollback import Rollback, described, told, with_redis
@@ -81,8 +82,6 @@ def _require_name(face: Face, *, yes: bool) -> None:
     if not sys.stdin.isatty():
         raise SettingsError("rollback", "it replaces the site and nobody is there to ask", "add --yes")
     name = face.settings.site.require_root().resolve().name
-    typed = click.prompt(
-        f"Type the site's name ({shown(name)}) to roll it back", default="", show_default=False, err=True
-    )
+    typed = ask_line(f"Type the site's name ({shown(name)}) to roll it back")
     if typed != name:
         raise Blocked("rollback", "the name typed is not the site's", "nothing was begun")

@@ -14,6 +14,7 @@ import click
 import tomli_w
 
 from canswarm_tui.commands.face import Face, common
+from canswarm_tui.commands.prompts import ask_line
 from canswarm_tui.engine.errors import ExitCode, SettingsError
 from canswarm_tui.engine.probe import Probe, probe
 from canswarm_tui.engine.settings import Settings, resolve_secret
@@ -143,7 +144,7 @@ def _prompt(key: str, now: str) -> str:
     """What is given for a setting; a secret is neither shown as it is typed nor where it stands in the file."""
     text = f"{key} — {known_keys()[key]}"
     if key not in secret_keys():
-        return str(click.prompt(text, default=now, err=True))
+        return ask_line(text, now, show_default=True)
     named = is_place(now)
     kept = f" [{now}]" if named else " [Enter keeps the one that is set]" if now else ""
     return str(
