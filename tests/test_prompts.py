@@ -48,11 +48,16 @@ def test_the_end_of_the_input_ends_the_question(keyboard: int) -> None:
 
 
 def test_ctrl_c_ends_it_while_it_waits(keyboard: int) -> None:
+    # What starts the tests in the background may have left SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     kill = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
-    kill.start()
-    with pytest.raises(click.Abort):
-        ask_line("one")
-    kill.join()
+    try:
+        kill.start()
+        with pytest.raises(click.Abort):
+            ask_line("one")
+    finally:
+        kill.join()
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_signal_that_ends_nothing_leaves_it_waiting(keyboard: int) -> None:
