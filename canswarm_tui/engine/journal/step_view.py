@@ -67,6 +67,11 @@ class StepJournal:
         with self._journal.reading() as db:
             return batches.open_batches(db, self.step)
 
+    def open_tags(self) -> list[str]:
+        """The tags of the open batches of every step of this run."""
+        with self._journal.reading() as db:
+            return [tag for (tag,) in db.execute("SELECT tag FROM batches WHERE closed_at IS NULL")]
+
     def next_batch_number(self) -> int:
         with self._journal.reading() as db:
             number: int = db.execute("SELECT coalesce(max(id), 0) + 1 FROM batches").fetchone()[0]

@@ -18,7 +18,7 @@ from canswarm_tui.engine.spool import Spool
 from canswarm_tui.engine.step import Comparison, Figure, Finding, Keep, Kind, Level, Outcome, Progress, Verdict
 from canswarm_tui.engine.steps.blobs_minio import sound_blobs
 from canswarm_tui.engine.steps.cid_export import cid_file, export_cids, verify_export
-from canswarm_tui.engine.steps.etcd_choice import choose, put_back, remove_renewed
+from canswarm_tui.engine.steps.etcd_choice import choose, put_back, remove_renewed, sweep
 from canswarm_tui.engine.steps.keyed import Findings, Mended, SetDigest, SetName, compare_keyed
 from canswarm_tui.engine.steps.replaced import plus_kept
 from canswarm_tui.engine.text import bytes_text, shown
@@ -144,11 +144,12 @@ class BlobsToIpfs:
             outcome = undo(IpfsSink(api), ctx, PLAN)
             for batch in ctx.retry.call(lambda: list(pinned_batches(api, ctx.journal.run_id))):
                 api.unpin(batch.root)
-        if ctx.journal.sibling(MAP_STEP).count_receipts():
+        if _map_was_written(ctx):
             with _map(ctx) as (map_ctx, client):
                 sink = cas_map_sink(client)
                 changed = put_back(map_ctx, sink, MAP_PLAN) + remove_renewed(map_ctx, sink, MAP_PLAN)[1]
                 outcome = plus_kept(outcome, changed + undo(sink, map_ctx, MAP_PLAN).conflicts)
+                sweep(ctx, sink)
         cid_file(ctx).unlink(missing_ok=True)
         return replace(
             outcome, summary=f"{outcome.summary}: unpinned; the node's own garbage collection frees the space"
@@ -298,6 +299,11 @@ def _map(ctx: StepContext) -> Iterator[tuple[StepContext, EtcdClient]]:
         client.close()
 
 
+def _map_was_written(ctx: StepContext) -> bool:
+    journal = ctx.journal.sibling(MAP_STEP)
+    return bool(journal.count_receipts() or journal.open_batches() or journal.replaced())
+
+
 def _large(ctx: StepContext) -> Iterator[tuple[bytes, bytes]]:
     """(name, CID as text) of blobs over one raw block that have arrived, sorted."""
     for receipt in ctx.journal.receipts():
@@ -313,7 +319,7 @@ def _write_map(ctx: StepContext) -> str:
     with _map(ctx) as (map_ctx, client):
         sink = cas_map_sink(client)
         outcome = copy(records, sink, map_ctx, MAP_PLAN)
-        ctx.retry.call(lambda: sink.sweep(ctx.journal.run_id))
+        sweep(ctx, sink)
     return outcome.summary
 
 

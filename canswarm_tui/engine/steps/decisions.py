@@ -14,7 +14,7 @@ from canswarm_tui.engine.errors import Blocked, EngineError
 from canswarm_tui.engine.records import Record, Wanted
 from canswarm_tui.engine.spool import Spool
 from canswarm_tui.engine.step import Finding, Keep, Kind, Level, Outcome, Progress, Verdict
-from canswarm_tui.engine.steps.etcd_choice import choose, put_back, remove_renewed
+from canswarm_tui.engine.steps.etcd_choice import choose, put_back, remove_renewed, sweep
 from canswarm_tui.engine.steps.keyed import Findings, Mended, SetDigest, SetName, compare_keyed
 from canswarm_tui.engine.steps.replaced import plus_kept
 from canswarm_tui.engine.text import duration_text, shown
@@ -73,7 +73,7 @@ class Decisions:
             plan = CopyPlan(PLAN.noun, PLAN.code, PLAN.target, total=len(spool), window=PLAN.window)
             outcome = copy(_records(spool, findings), sink, ctx, plan)
             findings.flush()
-            ctx.retry.call(lambda: sink.sweep(ctx.journal.run_id))
+            sweep(ctx, sink)
             _look_again(ctx, spool)
         return Outcome(
             created=outcome.created, present=outcome.present, unchanged=outcome.unchanged, conflicts=outcome.conflicts,
@@ -112,7 +112,9 @@ class Decisions:
             sink = decision_sink(etcd, ctx.settings.etcd)
             changed = put_back(ctx, sink, PLAN)
             removed, kept = remove_renewed(ctx, sink, PLAN)
-            return plus_kept(undo(sink, ctx, PLAN), changed + kept, removed)
+            outcome = plus_kept(undo(sink, ctx, PLAN), changed + kept, removed)
+            sweep(ctx, sink)
+        return outcome
 
     def resolve(self, ctx: StepContext, finding: Finding, keep: Keep) -> Outcome:
         """Keep etcd's value, or put Redis's in its place; etcd's former value is kept whole for an undo."""

@@ -39,6 +39,11 @@ def choose(ctx: StepContext, sink: EtcdSink, record: Record, finding: Finding, k
     return Outcome(created=1, summary=f"etcd now holds the site's value of {shown(key)}; {former.words}")
 
 
+def sweep(ctx: StepContext, sink: EtcdSink) -> None:
+    """Remove this run's markers from etcd, for all batches that have their receipts."""
+    ctx.retry.call(lambda: sink.sweep(ctx.journal.run_id, ctx.journal.open_tags()))
+
+
 def put_back(ctx: StepContext, sink: EtcdSink, plan: CopyPlan) -> int:
     """Undo every replacement in etcd, see `replaced.put_back`."""
 

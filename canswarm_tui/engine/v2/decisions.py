@@ -133,10 +133,17 @@ class EtcdSink:
         """Remove the markers of one batch, once its receipts are safe."""
         self._delete_range(_created_prefix(tag), range_end(_created_prefix(tag)))
 
-    def sweep(self, run_id: str) -> None:
-        """Remove all markers and fences of a run (tags `<run_id>-<number>`); only when no batch of it is open."""
-        first = MIGRATION_PREFIX + f"{run_id}-".encode()
-        self._delete_range(first + b"0", first + b":")
+    def sweep(self, run_id: str, open_tags: Iterable[str]) -> None:
+        """Remove the markers and fences of a run (tags `<run_id>-<number>`), but for those of batches still open.
+
+        `open_tags` are those of every step of the run: nothing else tells what an interrupted batch has created.
+        """
+        run = MIGRATION_PREFIX + f"{run_id}-".encode()
+        at = run + b"0"
+        for kept in sorted(map(_tag_prefix, open_tags)):
+            self._delete_range(at, kept)
+            at = range_end(kept)
+        self._delete_range(at, run + b":")
 
     def _keys(self, batch: Iterable[Wanted]) -> list[bytes]:
         return [self.prefix + wanted.key for wanted in batch]

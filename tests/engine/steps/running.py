@@ -71,6 +71,23 @@ class Bench:
             journal.close()
 
 
+class Killed(BaseException):
+    """Stands for a kill: nothing catches it."""
+
+
+def kill_at(boundary: str, after: int = 0) -> Callable[[str], None]:
+    """A fault that ends the run at that boundary of the journal, the first time or after so many."""
+    left = [after]
+
+    def fault(name: str) -> None:
+        if name == boundary:
+            left[0] -= 1
+            if left[0] < 0:
+                raise Killed(boundary)
+
+    return fault
+
+
 def without_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a step run although nothing before it has."""
     monkeypatch.setattr(Runner, "_require_needs", lambda *_: None)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+import redis
 from pydantic import SecretStr
 
 from canswarm_tui.engine.decisions_of_people import accept_finding
@@ -20,15 +22,16 @@ from canswarm_tui.engine.records import Record
 from canswarm_tui.engine.settings import EtcdSettings, IpfsSettings, S3Settings, Settings, SiteSettings
 from canswarm_tui.engine.step import Keep, Kind
 from canswarm_tui.engine.v1.blobs import size_class
-from canswarm_tui.engine.v2.blobs_ipfs import pinned_batches
+from canswarm_tui.engine.v2.blobs_ipfs import IpfsSink, pinned_batches
 from canswarm_tui.engine.v2.cid import Cid
-from canswarm_tui.engine.v2.decisions import cas_map_sink
+from canswarm_tui.engine.v2.decisions import MIGRATION_PREFIX, cas_map_sink, decision_sink
 from canswarm_tui.engine.v2.etcd_client import EtcdClient
 from canswarm_tui.engine.v2.kubo import KuboApi
 from canswarm_tui.engine.v2.s3_client import S3Client
 from canswarm_tui.sandbox import process
 from canswarm_tui.sandbox.servers import Server, start_server
-from tests.engine.steps.running import Bench, without_needs
+from tests.engine.steps.running import Bench, Killed, kill_at, without_needs
+from tests.engine.steps.test_decisions import decision
 from tests.engine.v2.test_blobs_ipfs import stored_file
 
 SIZES = (0, 1, 1024, 128 * 1024, 128 * 1024 + 1, 262_144, 1 << 20, (1 << 20) + 1, 2 << 20, (2 << 20) + 1, 5_000_000)
@@ -339,3 +342,42 @@ def test_an_undo_removes_our_objects_pins_and_bucket_and_leaves_those_of_others(
     bench.undo("blobs-minio")
     assert not bucket.api.bucket_exists(bucket.bucket)
     assert bench.count_receipts("blobs-minio", (ReceiptFate.CREATED,)) == 0
+
+
+def test_decisions_of_an_interrupted_batch_are_still_ours_after_the_map_of_cids_was_written(
+    bench: Bench, clean_redis: str, tmp_path: Path
+) -> None:
+    with redis.Redis.from_url(clean_redis) as client:
+        client.set("decide:need", decision("need"))
+    site = bench.settings.site.model_copy(update={"redis_url": clean_redis})
+    prefixed = bench.settings.etcd.model_copy(update={"prefix": f"/test/{tmp_path.name}/decide/"})
+    bench = Bench(bench.settings.model_copy(update={"site": site, "etcd": prefixed}))
+    with pytest.raises(Killed):
+        bench.runner(kill_at("before:receipts")).run(["decisions"])
+    for step in STEPS:
+        bench.run(step)
+    etcd = EtcdClient(bench.settings.etcd)
+    try:
+        assert decision_sink(etcd, bench.settings.etcd).count() == 1
+        assert bench.undo("decisions").removed == 1
+        assert decision_sink(etcd, bench.settings.etcd).count() == 0
+        assert etcd.count(MIGRATION_PREFIX + bench.runner_run_id().encode()) == 0
+    finally:
+        etcd.close()
+
+
+def test_an_undo_takes_the_map_of_cids_away_although_its_only_batch_was_interrupted(bench: Bench) -> None:
+    bench.run("blobs-minio")
+    etcd = EtcdClient(bench.settings.etcd)
+    try:
+        before = {entry.key for entry in cas_map_sink(etcd).scan()}
+        batches = math.ceil(len(names(bench)) / IpfsSink.max_records)
+        assert batches == 1
+        with pytest.raises(Killed):
+            bench.runner(kill_at("before:receipts", after=batches)).run(["blobs-ipfs"])
+        assert {entry.key for entry in cas_map_sink(etcd).scan()} > before
+        bench.undo("blobs-ipfs")
+        assert {entry.key for entry in cas_map_sink(etcd).scan()} == before
+        assert etcd.count(MIGRATION_PREFIX + bench.runner_run_id().encode()) == 0
+    finally:
+        etcd.close()

@@ -202,9 +202,20 @@ def test_markers_go_when_forgotten_and_a_sweep_leaves_other_runs(client: EtcdCli
     sink.forget(f"{run}-1")
     assert client.count(of_run) == 1
     sink.settle([], f"{run}-3")
-    sink.sweep(run)
+    sink.sweep(run, [])
     assert client.count(of_run) == 0
     assert client.count(of_other) == 1
+
+
+def test_a_sweep_leaves_the_markers_of_batches_that_are_open(client: EtcdClient, sink: EtcdSink) -> None:
+    run = uuid.uuid4().hex[:8]
+    records = {f"{run}-{n}": record(f"{n}") for n in (1, 2, 10, 12, 120)}
+    for tag, one in records.items():
+        sink.write([one], tag)
+    still_open = [f"{run}-{n}" for n in (2, 12)]
+    sink.sweep(run, still_open)
+    judged = {tag: sink.settle(wanted([one]), tag)[0].fate for tag, one in records.items()}
+    assert {tag for tag, fate in judged.items() if fate is Fate.CREATED} == set(still_open)
 
 
 def test_large_values_are_split_over_transactions_and_the_limit_itself_goes_through(sink: EtcdSink, tag: str) -> None:
