@@ -140,7 +140,10 @@ class Runner:
             yield journal, lambda info: self._undo_step(journal, info)
 
     def resolve(self, stored: StoredFinding, keep: Keep, who: str, reason: str) -> RunResult:
-        """Do what a person decided about a conflict, and keep who and why."""
+        """Do what a person decided about a conflict, and keep who and why.
+
+        Raises `Blocked` for a step that is undone or never ran: what it put into the target then, no undo would know.
+        """
         require_conflict(stored)
         (info,) = in_order([stored.step])
         step = self.steps(info.name)
@@ -149,6 +152,11 @@ class Runner:
                 stored.id, "its step can't choose between two values", "accept it with a reason instead"
             )
         with self._session([info]) as journal:
+            record = journal.records().get(info.name, StepRecord(info.name))
+            if not has_run(record):
+                raise Blocked(
+                    info.title, f"it is {record.state.value}", f"run it first: `canswarm-tui run {info.name}`"
+                )
             with self._verb(journal, info, Verb.RUN) as ctx:
                 outcome = cast("Resolver", step).resolve(ctx, stored.finding, keep)
                 journal.decide(stored, FindingStatus.RESOLVED, who, reason or f"keep {keep.value}")

@@ -26,7 +26,16 @@ from canswarm_tui.engine.errors import (
     Unreachable,
 )
 from canswarm_tui.engine.events import Event, Said, StepEnded, StepProgressed
-from canswarm_tui.engine.journal import Batch, FindingStatus, Journal, StepRecord, StepState, StoredFinding
+from canswarm_tui.engine.journal import (
+    Batch,
+    FindingStatus,
+    Journal,
+    Receipt,
+    ReceiptFate,
+    StepRecord,
+    StepState,
+    StoredFinding,
+)
 from canswarm_tui.engine.plan import plan_hash
 from canswarm_tui.engine.rate import limit_text
 from canswarm_tui.engine.records import Wanted
@@ -177,7 +186,8 @@ def test_verifying_everything_says_in_the_final_verdict_what_was_found(bench: Be
 def test_a_value_that_a_person_has_replaced_takes_the_final_verdict_back(bench: Bench) -> None:
     class Resolving(Fake):
         def resolve(self, ctx: StepContext, _finding: Finding, _keep: Keep) -> Outcome:
-            ctx.journal.keep_replaced(b"\x00", b"the target's value")
+            ours = Receipt(b"\x00", bytes(32), 0, ReceiptFate.REPLACED, "", 0)
+            ctx.journal.keep_replaced(ours, b"the target's value")
             return Outcome(created=1)
 
     conflict = replace(finding(kind=Kind.CONFLICT), details={"key": "00"})

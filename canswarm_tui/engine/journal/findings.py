@@ -99,6 +99,14 @@ def sweep_out(db: sqlite3.Connection, step: str, verb: str, sweep: int, check: s
     )
 
 
+def close_compared(db: sqlite3.Connection, step: str) -> None:
+    """What nobody has decided of two values, one of which is not there any more, is gone."""
+    db.execute(
+        "UPDATE findings SET status = 'gone' WHERE step = ? AND status = 'open' AND kind IN (?, ?)",
+        (step, Kind.CONFLICT, Kind.DIFFERENCE),
+    )
+
+
 def decide(db: sqlite3.Connection, identity: str, status: FindingStatus, who: str, reason: str) -> None:
     db.execute(
         "UPDATE findings SET status = ?, decided_by = ?, decided_at = ?, reason = ? WHERE id = ?",

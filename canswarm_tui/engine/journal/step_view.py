@@ -172,13 +172,14 @@ class StepJournal:
         with self._journal.transaction("fact") as db:
             db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", (self.step, name, json.dumps(value)))
 
-    def keep_replaced(self, key: bytes, value: bytes) -> KeptValue:
-        """Keep, whole, what a person lets us overwrite; before it is overwritten.
+    def keep_replaced(self, ours: Receipt, value: bytes) -> KeptValue:
+        """Keep, whole, the `value` that a person lets us overwrite with `ours`, before it is overwritten.
 
-        A later value takes the place of an earlier one. What this run itself had put there is not kept: an undo has
-        nothing to put back then.
+        The receipt of ours, with the fate REPLACED, is written with it: an undo needs both. A later value takes the
+        place of an earlier one. What this run itself had put there is not kept: an undo has nothing to put back then.
         """
         with self._journal.transaction("replaced") as db:
+            key = ours.key
             known = receipts.one(db, self.step, key)
             own = (
                 known is not None
@@ -188,6 +189,7 @@ class StepJournal:
             row = db.execute("SELECT value FROM replaced WHERE step = ? AND key = ?", (self.step, key)).fetchone()
             if not own:
                 db.execute("INSERT OR REPLACE INTO replaced VALUES (?, ?, ?)", (self.step, key, value))
+            receipts.put(db, self.step, (ours,))
             self._touch(db)
         return KeptValue(own, None if row is None else row[0])
 
@@ -217,7 +219,8 @@ class StepJournal:
     ) -> None:
         """Record where the step stands; an outcome or verdict given becomes its newest.
 
-        NOT_STARTED forgets both, UNDONE the verdict: what it compared is not there any more.
+        NOT_STARTED forgets both, UNDONE the verdict and its open conflicts and differences: what was compared is not
+        there any more.
         """
         now = time.time()
         with self._journal.transaction("state") as db:
@@ -244,6 +247,7 @@ class StepJournal:
                     (json.dumps(asdict(verdict)), now, self.step),
                 )
             if state is StepState.UNDONE:
+                findings.close_compared(db, self.step)
                 self._forget_final_verdict(db)
 
     def _touch(self, db: sqlite3.Connection) -> None:

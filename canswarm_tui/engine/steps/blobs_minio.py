@@ -116,8 +116,7 @@ class BlobsToMinio:
                 ctx.journal.put_receipt(Receipt(key, digest, 0, ReceiptFate.TARGET_KEPT, "", 0))
                 return Outcome(present=1, summary=f"MinIO keeps its object {shown(key)}")
             content = _sound_blob(ctx, key)
-            kept = ctx.journal.keep_replaced(key, former)
-            ctx.journal.put_receipt(Receipt(key, digest, len(content), ReceiptFate.REPLACED, "", 0))
+            kept = ctx.journal.keep_replaced(Receipt(key, digest, len(content), ReceiptFate.REPLACED, "", 0), former)
             if not sink.replace(key, content, etag, f"{ctx.journal.run_id}-0"):
                 ctx.journal.set_fates([key], ReceiptFate.LOST)
                 ctx.journal.forget_replaced(key, kept.earlier)
@@ -141,7 +140,9 @@ def _put_back(ctx: StepContext, sink: BlobSink) -> int:
         there = sink.fetch(key)
         return None if there is None else there[0]
 
-    def replace(key: bytes, former: bytes, there: bytes) -> bool:
+    def replace(key: bytes, former: bytes, there: bytes | None) -> bool:
+        if there is None:
+            return sink.create(key, former)
         now = sink.fetch(key)
         return now is not None and now[0] == there and sink.replace(key, former, now[1])
 

@@ -28,8 +28,9 @@ def choose(ctx: StepContext, sink: EtcdSink, record: Record, finding: Finding, k
     if keep is Keep.TARGET:
         ctx.journal.put_receipt(Receipt(key, record.digest, record.size, ReceiptFate.TARGET_KEPT, "", 0))
         return Outcome(present=1, summary=f"etcd keeps its value of {shown(key)}")
-    former = ctx.journal.keep_replaced(key, there.value)
-    ctx.journal.put_receipt(Receipt(key, record.digest, record.size, ReceiptFate.REPLACED, "", 0))
+    former = ctx.journal.keep_replaced(
+        Receipt(key, record.digest, record.size, ReceiptFate.REPLACED, "", 0), there.value
+    )
     if sink.replace(record, hashlib.sha256(there.value).digest()) is None:
         ctx.journal.set_fates([key], ReceiptFate.LOST)
         ctx.journal.forget_replaced(key, former.earlier)
@@ -51,8 +52,10 @@ def put_back(ctx: StepContext, sink: EtcdSink, plan: CopyPlan) -> int:
         there = sink.get(key)
         return None if there is None else there.value
 
-    def replace(key: bytes, former: bytes, there: bytes) -> bool:
+    def replace(key: bytes, former: bytes, there: bytes | None) -> bool:
         record = Record(key, hashlib.sha256(former).digest(), len(former), former)
+        if there is None:
+            return sink.create(record)
         return sink.replace(record, hashlib.sha256(there).digest()) is not None
 
     return replaced.put_back(ctx, plan, fetch, replace)

@@ -170,7 +170,8 @@ class PlanStore:
         """Remove the documents that this run wrote and nobody has changed since; put back what a person replaced."""
         _settle(ctx)
         folder = ctx.settings.site.plan_document.parent
-        removed = kept = 0
+        removed = 0
+        changed: set[Path] = set()
         for _, receipts in ctx.journal.batches_with(ReceiptFate.CREATED):
             ctx.stop.check()
             ctx.journal.mark_write()
@@ -178,13 +179,16 @@ class PlanStore:
                 path = folder / receipt.key.decode()
                 removal = store.remove(path, receipt.digest)
                 removed += removal is Removal.REMOVED
-                kept += removal is Removal.KEPT
                 if removal is Removal.KEPT:
-                    ctx.found(kept_file(path))
+                    changed.add(path)
                 else:
                     ctx.journal.set_fates([receipt.key], ReceiptFate.REMOVED)
         for key, content in ctx.journal.replaced():
-            _put_back(ctx, folder / key.decode(), key, content)
+            path = folder / key.decode()
+            if not _put_back(ctx, path, key, content):
+                changed.add(path)
+        ctx.found(*map(kept_file, sorted(changed)))
+        kept = len(changed)
         store.discard(_empty_target(ctx))
         if not kept:
             ctx.journal.set_fact("form", None)
@@ -205,8 +209,7 @@ class PlanStore:
         if keep is Keep.TARGET:
             ctx.journal.put_receipt(Receipt(key, digest, len(content), ReceiptFate.TARGET_KEPT, "", 0))
             return Outcome(present=1, summary=f"{path} is kept as it is; the step writes nothing beside it")
-        ctx.journal.keep_replaced(key, content)
-        ctx.journal.put_receipt(Receipt(key, digest, len(content), ReceiptFate.REPLACED, "", 0))
+        ctx.journal.keep_replaced(Receipt(key, digest, len(content), ReceiptFate.REPLACED, "", 0), content)
         store.remove(path, digest)
         return self.run(ctx)
 
@@ -364,15 +367,18 @@ def _changed_since(ctx: StepContext, target: PlanTarget) -> Iterator[Finding]:
             yield changed_file(path)
 
 
-def _put_back(ctx: StepContext, path: Path, key: bytes, content: bytes) -> None:
-    if path.exists():
-        ctx.found(kept_file(path))
-        return
-    ctx.journal.mark_write()
-    with file_errors(path):
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-    write_new(new_name(path), content)
-    rename_durably(new_name(path), path)
+def _put_back(ctx: StepContext, path: Path, key: bytes, content: bytes) -> bool:
+    """The file that a person had replaced; False where somebody has put another one there since."""
+    there = file_digest(path)
+    if there not in (None, hashlib.sha256(content).digest()):
+        return False
+    if there is None:
+        ctx.journal.mark_write()
+        with file_errors(path):
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+        write_new(new_name(path), content)
+        rename_durably(new_name(path), path)
+        ctx.say(f"put the former {path.name} back")
     ctx.journal.set_fates([key], ReceiptFate.REMOVED)
     ctx.journal.forget_replaced(key)
-    ctx.say(f"put the former {path.name} back")
+    return True

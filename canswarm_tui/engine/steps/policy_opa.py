@@ -120,8 +120,9 @@ class PolicyToOpa:
                     shown(key), "OPA holds nothing under this name: something else in our package is in the way",
                     "resolve the other conflicts, or remove what nobody needs there, then run the step again",
                 )  # fmt: skip
-            kept = ctx.journal.keep_replaced(key, former)
-            ctx.journal.put_receipt(Receipt(key, record.digest, record.size, ReceiptFate.REPLACED, "", 0))
+            kept = ctx.journal.keep_replaced(
+                Receipt(key, record.digest, record.size, ReceiptFate.REPLACED, "", 0), former
+            )
             sink.replace(record)
             require_arrived(key, sink.held([key]).get(key), record.digest)
             others = _publish(ctx, sink, source_of(ctx))
@@ -181,7 +182,7 @@ def _one(ctx: StepContext, client: OpaClient, one: bytes) -> Answer:
 
 
 def _put_back(ctx: StepContext, sink: OpaSink) -> int:
-    def replace(key: bytes, former: bytes, _there: bytes) -> bool:
+    def replace(key: bytes, former: bytes, _there: bytes | None) -> bool:
         sink.replace(as_record(key, former))
         return True
 

@@ -36,12 +36,12 @@ def put_back(
     ctx: StepContext,
     plan: CopyPlan,
     fetch: Callable[[bytes], bytes | None],
-    replace: Callable[[bytes, bytes, bytes], bool],
+    replace: Callable[[bytes, bytes, bytes | None], bool],
 ) -> int:
     """Undo every replacement; returns how many were kept because somebody has changed the value since.
 
-    `fetch(key)` reads the target, `replace(key, former, there)` puts `former` over `there` and is false where something
-    else is there by now.
+    `fetch(key)` reads the target, `replace(key, former, there)` puts `former` over `there`, or where nothing is for
+    None, and is false where something else is there by now.
     """
     changed = 0
     for key, former in ctx.journal.replaced():
@@ -49,10 +49,11 @@ def put_back(
         assert receipt is not None
         ctx.journal.mark_write()
         there = fetch(key)
-        ours = there is not None and hashlib.sha256(there).digest() == receipt.digest
-        if there is not None and ours and replace(key, former, there):
+        chosen = receipt.fate is ReceiptFate.TARGET_KEPT
+        ours = there is None or hashlib.sha256(there).digest() == receipt.digest
+        if ours and not chosen and replace(key, former, there):
             ctx.say(f"put the former content of {shown(key)} back")
-        elif there not in (None, former) and receipt.fate is not ReceiptFate.TARGET_KEPT:
+        elif there != former and not chosen:
             changed += 1
             ctx.found(kept(plan, key))
             continue

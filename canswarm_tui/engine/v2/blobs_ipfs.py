@@ -75,19 +75,16 @@ class IpfsSink:
         ]
 
     def remove(self, batch: Sequence[Wanted], tag: str) -> Sequence[Removal]:
-        """Take the pin of this tag away if all it holds is in `batch`: REMOVED.
+        """Take the pin of this tag away: REMOVED. GONE: no pin of this tag holds it, or only one of a lost manifest.
 
-        KEPT: a pin of this tag holds more than `batch`, so it stays. GONE: no pin of this tag holds it. A pin whose
-        manifest is lost holds nothing any more and is taken away too.
+        The pin is ours whole: what it holds beside `batch` was brought again later, under a pin of another tag.
         """
-        wanted = {one.digest for one in batch}
-        fates: dict[bytes, Removal] = {}
+        removed: set[bytes] = set()
         for root in self._roots(tag):
             manifest = read_manifest(self._api, root)
-            held = set() if manifest is None else {digest for digest, _ in manifest.cids()}
-            removed = held <= wanted and self._api.unpin(root)
-            fates |= dict.fromkeys(held, Removal.REMOVED if removed else Removal.KEPT)
-        return [fates.get(one.digest, Removal.GONE) for one in batch]
+            if self._api.unpin(root) and manifest is not None:
+                removed |= {digest for digest, _ in manifest.cids()}
+        return [Removal.REMOVED if one.digest in removed else Removal.GONE for one in batch]
 
     def _roots(self, tag: str) -> list[Cid]:
         return [found.root for found in pinned_batches(self._api, tag) if found.tag == tag]

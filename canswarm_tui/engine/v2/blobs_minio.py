@@ -100,6 +100,10 @@ class BlobSink:
         metadata = {TAG_HEADER: tag, SHA256_HEADER: hashlib.sha256(content).hexdigest()} if tag else {}
         return self._objects.put_over(key.decode(), content, metadata, etag)
 
+    def create(self, key: bytes, content: bytes) -> bool:
+        """Put `content` back as somebody's, without a tag; False, with nothing written, where an object is by now."""
+        return self._objects.put_new(key.decode(), content, len(content), hashlib.sha256(content).digest(), {})
+
     def _write_together(self, records: Sequence[Record], tag: str) -> dict[bytes, Landed]:
         contents = {r.key: _content(r) for r in records}
         members = ((r.key.decode(), contents[r.key], _metadata(r, tag)) for r in records)

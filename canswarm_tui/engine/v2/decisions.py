@@ -109,6 +109,13 @@ class EtcdSink:
         answer = self._client.write("Txn", rpc.TxnRequest(compare=[same], success=[put]))
         return found.value if answer.succeeded else None
 
+    def create(self, record: Record) -> bool:
+        """Put a record back as somebody's, without a marker; False, with nothing written, where one is by now."""
+        key = self.prefix + record.key
+        put = rpc.RequestOp(request_put=rpc.PutRequest(key=key, value=_body(record)))
+        answer = self._client.write("Txn", rpc.TxnRequest(compare=[_absent(key)], success=[put]))
+        return bool(answer.succeeded)
+
     def delete(self, entry: Entry) -> bool:
         """Delete the record of an entry that `get` gave; False, with nothing done, if it has changed since."""
         key = self.prefix + entry.key

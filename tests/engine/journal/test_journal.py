@@ -94,11 +94,12 @@ def test_what_an_undo_took_away_or_a_verify_missed_stands_no_more(journal: Journ
 def test_an_undo_puts_back_what_was_replaced_last_and_never_what_this_run_put_there(journal: Journal) -> None:
     step = journal.step("decisions")
     ours = b"the site's value"
-    step.keep_replaced(b"key", b"the first \x00 value")
-    step.put_receipt(Receipt(b"key", hashlib.sha256(ours).digest(), len(ours), ReceiptFate.REPLACED, "", 0))
-    step.keep_replaced(b"key", ours)
+    receipt = Receipt(b"key", hashlib.sha256(ours).digest(), len(ours), ReceiptFate.REPLACED, "", 0)
+    step.keep_replaced(receipt, b"the first \x00 value")
+    assert step.receipt(b"key") == receipt
+    step.keep_replaced(receipt, ours)
     assert step.replaced() == [(b"key", b"the first \x00 value")]
-    step.keep_replaced(b"key", b"a later one")
+    step.keep_replaced(receipt, b"a later one")
     assert step.replaced() == [(b"key", b"a later one")]
     assert journal.step("blobs-minio").replaced() == []
     step.forget_replaced(b"key")
@@ -107,11 +108,10 @@ def test_an_undo_puts_back_what_was_replaced_last_and_never_what_this_run_put_th
 
 def test_a_replacement_that_failed_leaves_the_value_that_was_kept_before(journal: Journal) -> None:
     step = journal.step("decisions")
-    assert step.keep_replaced(b"key", b"the first") == KeptValue(own=False, earlier=None)
     ours = Receipt(b"key", hashlib.sha256(b"ours").digest(), 4, ReceiptFate.REPLACED, "", 0)
-    step.put_receipt(ours)
-    assert step.keep_replaced(b"key", b"ours") == KeptValue(own=True, earlier=b"the first")
-    failed = step.keep_replaced(b"key", b"somebody's")
+    assert step.keep_replaced(ours, b"the first") == KeptValue(own=False, earlier=None)
+    assert step.keep_replaced(ours, b"ours") == KeptValue(own=True, earlier=b"the first")
+    failed = step.keep_replaced(ours, b"somebody's")
     step.forget_replaced(b"key", failed.earlier)
     assert step.replaced() == [(b"key", b"the first")]
 

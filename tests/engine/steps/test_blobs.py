@@ -186,9 +186,9 @@ def test_an_accepted_conflict_stays_accepted_until_the_object_changes(bench: Ben
     assert bench.runner().verify(["blobs-minio"]).exit_code is ExitCode.ATTENTION
 
 
-@pytest.mark.parametrize("keep", list(Keep))
+@pytest.mark.parametrize(("keep", "deleted"), [(Keep.TARGET, False), (Keep.SITE, False), (Keep.SITE, True)])
 def test_a_conflict_can_be_resolved_either_way_and_an_undo_puts_back_what_was_there(
-    bench: Bench, bucket: S3Client, tmp_path: Path, keep: Keep
+    bench: Bench, bucket: S3Client, tmp_path: Path, keep: Keep, deleted: bool
 ) -> None:
     name = put_blob(bench.settings.site.require_root(), b"ours")
     bucket.api.make_bucket(bucket.bucket)
@@ -200,6 +200,8 @@ def test_a_conflict_can_be_resolved_either_way_and_an_undo_puts_back_what_was_th
     assert bench.runner().resolve(stored, keep, "operator", "because").exit_code is ExitCode.DONE
     assert content(bucket, name) == (b"theirs" if keep is Keep.TARGET else b"ours")
     assert bench.runner().run(["blobs-minio"]).exit_code is ExitCode.DONE
+    if deleted:
+        bucket.api.remove_object(bucket.bucket, name)
     bench.undo("blobs-minio")
     assert content(bucket, name) == b"theirs"
     assert [found for found, _, _ in bucket.listed()] == [name]

@@ -16,7 +16,7 @@ from canswarm_tui.engine.settings import EtcdSettings, Settings, SiteSettings
 from canswarm_tui.engine.step import Keep, Kind
 from canswarm_tui.engine.v2.decisions import EtcdSink, decision_sink
 from canswarm_tui.engine.v2.etcd_client import EtcdClient
-from tests.engine.steps.running import Bench, without_needs
+from tests.engine.steps.running import Bench, Killed, kill_at, without_needs
 
 
 def decision(need_id: str, proposal: str = "p") -> bytes:
@@ -230,6 +230,49 @@ def test_a_replacement_that_somebody_writes_over_at_once_is_not_called_done(
     assert still.wants_decision
     bench.verify("decisions")
     assert bench.record("decisions").state is StepState.NEEDS_ATTENTION
+
+
+def test_a_conflict_of_a_step_that_was_undone_does_not_stand_any_more_and_nothing_is_overwritten(
+    bench: Bench, sink: EtcdSink
+) -> None:
+    _put(sink, b"plain", b"theirs")
+    bench.runner().run(["decisions"])
+    (stored,) = bench.findings("decisions")
+    bench.undo("decisions")
+    assert [f for f in bench.findings("decisions") if f.wants_decision] == []
+    with pytest.raises(Blocked, match="it is undone"):
+        bench.runner().resolve(stored, Keep.SITE, "operator", "because")
+    assert {e.key: e.value for e in sink.scan()} == {b"plain": b"theirs"}
+    assert bench.runner().run(["decisions"]).exit_code is ExitCode.ATTENTION
+    (again,) = [f for f in bench.findings("decisions") if f.wants_decision]
+    assert again.id == stored.id
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_an_undo_puts_a_replaced_value_back_where_somebody_has_deleted_ours(
+    bench: Bench, sink: EtcdSink, deleted: bool
+) -> None:
+    _put(sink, b"plain", b"former")
+    bench.runner().run(["decisions"])
+    (stored,) = bench.findings("decisions")
+    bench.runner().resolve(stored, Keep.SITE, "operator", "because")
+    if deleted:
+        _delete(sink, b"plain")
+    assert bench.undo("decisions").conflicts == 0
+    assert {e.key: e.value for e in sink.scan()} == {b"plain": b"former"}
+
+
+@pytest.mark.parametrize("boundary", ["before:replaced", "after:replaced"])
+def test_a_choice_that_is_killed_before_it_wrote_is_no_trouble_to_an_undo(
+    bench: Bench, sink: EtcdSink, boundary: str
+) -> None:
+    _put(sink, b"plain", b"theirs")
+    bench.runner().run(["decisions"])
+    (stored,) = bench.findings("decisions")
+    with pytest.raises(Killed):
+        bench.runner(kill_at(boundary)).resolve(stored, Keep.SITE, "operator", "because")
+    assert bench.undo("decisions").conflicts == 0
+    assert {e.key: e.value for e in sink.scan()} == {b"plain": b"theirs"}
 
 
 def test_an_undo_names_a_replaced_value_that_somebody_has_changed_since(bench: Bench, sink: EtcdSink) -> None:

@@ -25,6 +25,7 @@ from canswarm_tui.engine.stop import StopSignal
 from canswarm_tui.engine.v2.plan_document import store
 from canswarm_tui.engine.v2.plan_document.rows import OP_COLUMNS
 from tests.engine.contexts import make_context
+from tests.engine.steps.running import Killed, kill_at
 
 STEP = PlanStore()
 
@@ -237,6 +238,43 @@ def test_a_document_that_nobody_announced_is_a_conflict_and_is_never_overwritten
     assert one.verify().passed
     assert one.undo().removed == 1
     assert foreign.read_bytes() == b"somebody's"
+
+
+@pytest.mark.parametrize("boundary", [("before:fates", 0), ("before:fates", 1), ("before:replaced", 0)])
+def test_an_undo_that_is_killed_anywhere_puts_the_replaced_document_back_when_it_is_called_again(
+    one: Migration, boundary: tuple[str, int]
+) -> None:
+    foreign = one.folder / "plan_automerge.bin"
+    foreign.write_bytes(b"somebody's")
+    one.run()
+    one.resolve(one.findings[0], Keep.SITE)
+    with pytest.raises(Killed):
+        one.does(STEP.undo, Verb.UNDO, fault=kill_at(*boundary))
+    assert one.undo().conflicts == 0
+    assert one.codes() == []
+    assert foreign.read_bytes() == b"somebody's"
+
+
+def test_a_resolve_that_is_killed_before_it_wrote_leaves_the_document_to_an_undo(one: Migration) -> None:
+    foreign = one.folder / "plan_automerge.bin"
+    foreign.write_bytes(b"somebody's")
+    one.run()
+    finding = one.findings[0]
+    with pytest.raises(Killed):
+        one.does(lambda ctx: STEP.resolve(ctx, finding, Keep.SITE), fault=kill_at("after:replaced"))
+    assert one.undo().conflicts == 0
+    assert foreign.read_bytes() == b"somebody's"
+
+
+def test_an_undo_counts_a_document_that_took_the_place_of_a_replaced_one(one: Migration) -> None:
+    foreign = one.folder / "plan_automerge.bin"
+    foreign.write_bytes(b"somebody's")
+    one.run()
+    one.resolve(one.findings[0], Keep.SITE)
+    foreign.write_bytes(b"changed since")
+    assert one.undo().conflicts == 1
+    assert one.codes() == ["plan.kept"]
+    assert foreign.read_bytes() == b"changed since"
 
 
 def test_a_person_may_keep_the_document_that_is_there(one: Migration) -> None:

@@ -148,13 +148,16 @@ def test_rules_of_somebody_else_are_never_overwritten(bench: Bench, client: OpaC
     assert "policy.conflict" in codes(bench)
 
 
-def test_a_conflict_can_be_resolved_for_the_site_and_undone(bench: Bench, client: OpaClient) -> None:
+@pytest.mark.parametrize("deleted", [False, True])
+def test_a_conflict_can_be_resolved_for_the_site_and_undone(bench: Bench, client: OpaClient, deleted: bool) -> None:
     theirs = {"allowed_kinds": ["NEED"], "max_payload_bytes": 10}
     client.replace_data(("swarm", "policy"), b'{"allowed_kinds":["NEED"],"max_payload_bytes":10}')
     bench.run(STEP)
     conflict = next(stored for stored in bench.findings(STEP) if stored.finding.code == "policy.conflict")
     bench.runner().resolve(conflict, Keep.SITE, "tester", "ours is right")
     assert bench.verify(STEP).passed
+    if deleted:
+        client.delete_data(("swarm", "policy"))
     bench.undo(STEP)
     assert client.data(("swarm", "policy")) == theirs
     assert client.modules() == []
