@@ -17,7 +17,7 @@ from canswarm_tui.engine.backup.compare import RestoreProof, compare_restored
 from canswarm_tui.engine.backup.disk import Advance, disk_errors, is_folder
 from canswarm_tui.engine.backup.make import back_up
 from canswarm_tui.engine.backup.manifest import Manifest
-from canswarm_tui.engine.backup.places import Places
+from canswarm_tui.engine.backup.places import PLAN, PLAN_DB, SIDE_FILES, Places
 from canswarm_tui.engine.backup.restore import restore
 from canswarm_tui.engine.backup.verify import verify_backup
 from canswarm_tui.engine.checklist import STEPS, StepInfo
@@ -34,6 +34,7 @@ from canswarm_tui.engine.text import counted, shown
 from canswarm_tui.engine.v1 import site as v1_site
 
 NAME = "rollback"
+_STORE = frozenset(f"{PLAN}:{name}" for name in ("", PLAN_DB, *SIDE_FILES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +115,13 @@ class Rollback:
         with Runner(self.settings, self.emit, self.stop).undoing() as (journal, undo_step):
             before, began = self._stand(), time.monotonic()
             aside = self._set_aside(place)
+            left = self._left(aside)
             taken[MAKE] = took_since(began, Manifest.read(aside).size_bytes)
             undos = self._undo_all(journal, undo_step)
             self._require_quiet()
             if self._stand() != before:
                 raise Blocked(str(root), "v1 has written to it since it was set aside", "stop v1, then roll back again")
-            done = RolledBack(folder, root, aside, self._put_back(folder, size, taken), undos)
+            done = RolledBack(folder, root, aside, self._put_back(folder, size, left, taken), undos)
             _record(journal, done)
             remember(journal.step(NAME), taken)
         return done
@@ -157,6 +159,22 @@ class Rollback:
             done = back_up(site, into, days, store_as_files=True, stop=self.stop.check, tell=self._tell)
         return done.folder
 
+    def _left(self, aside: Path) -> frozenset[str]:
+        """What could not be set aside, which stays as it is: nothing may be lost that only the site has.
+
+        Raises `Blocked` for the plan store: v1 would not come back without it.
+        """
+        skipped = Manifest.read(aside).skipped
+        for one in skipped:
+            if one.name in _STORE:
+                raise Blocked(
+                    str(self.settings.site.plan_db.parent / one.name.partition(":")[2]),
+                    f"it can't be backed up before it is replaced: {one.why}",
+                    "give this user the right to read it, or move it away, then roll back again",
+                )
+            self._say(f"{shown(one.name)} stays as it is: it could not be backed up ({one.why})")
+        return frozenset(one.name for one in skipped)
+
     def _undo_all(self, journal: Journal, undo_step: Callable[[StepInfo], Outcome]) -> tuple[Undo, ...]:
         records = journal.records()
         undos = []
@@ -172,13 +190,13 @@ class Rollback:
                 undos.append(Undo(info.name, error=exc))
         return tuple(undos)
 
-    def _put_back(self, folder: Path, size_bytes: int, taken: dict[str, Took]) -> RestoreProof:
+    def _put_back(self, folder: Path, size_bytes: int, left: frozenset[str], taken: dict[str, Took]) -> RestoreProof:
         site = self.settings.site
         places = Places.of(site)
         redis = site if Manifest.read(folder).redis else None
         self._say(f"restoring {folder} into {site.require_root()}")
         began = time.monotonic()
-        restore(folder, places, redis, replace=True, exact=True, stop=self.stop.check, tell=self._tell)
+        restore(folder, places, redis, replace=True, exact=True, leave=left, stop=self.stop.check, tell=self._tell)
         taken[RESTORE], began = took_since(began, size_bytes), time.monotonic()
         proof = compare_restored(folder, places, redis, stop=self.stop.check, tell=self._tell)
         taken[COMPARE] = took_since(began, size_bytes)

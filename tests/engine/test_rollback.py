@@ -266,6 +266,36 @@ def test_what_the_backup_had_to_skip_is_not_removed(place: Place) -> None:
     assert (root / "logs" / "pipe").is_fifo()
 
 
+def test_what_could_not_be_set_aside_is_neither_replaced_nor_removed_and_is_told(place: Place) -> None:
+    root = site_of(place)
+    files = state_of(root)
+    damage(place)
+    (root / "logs" / "swarm.jsonl").unlink()
+    os.mkfifo(root / "logs" / "swarm.jsonl")
+    os.mkfifo(root / "logs" / "since")
+    facts = answer(place, "rollback", "--yes", code=10)
+    assert {one["name"] for one in facts["differences"]} == {"logs:swarm.jsonl", "logs:since"}
+    assert (root / "logs" / "swarm.jsonl").is_fifo()
+    (root / "logs" / "swarm.jsonl").unlink()
+    (root / "logs" / "since").unlink()
+    assert answer(place, "rollback", "--yes")["differences"] == []
+    assert state_of(root) == files
+
+
+def test_a_plan_store_that_can_not_be_set_aside_is_not_replaced_and_no_target_is_cleared(place: Place) -> None:
+    root = site_of(place)
+    answer(place, "run", "--yes", "decisions")
+    (root / ".state" / "plan.db").unlink()
+    os.mkfifo(root / ".state" / "plan.db")
+    there = target_state(place, run_id(place))
+    done = place.program("rollback", "--yes")
+    assert done.returncode == 6, done.stderr
+    assert "can't be backed up" in done.stderr
+    assert target_state(place, run_id(place)) == there
+    (root / ".state" / "plan.db").unlink()
+    assert answer(place, "rollback", "--yes")["differences"] == []
+
+
 def test_a_target_that_is_away_does_not_keep_v1_from_coming_back(
     place: Place, private_server: Callable[..., Server]
 ) -> None:

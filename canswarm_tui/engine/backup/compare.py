@@ -105,8 +105,11 @@ def _entry_difference(entry: m.Entry, path: Path, stop: Stop) -> str:
     if entry.kind == m.FILE:
         if status.st_size != entry.size:
             return f"it has {status.st_size} bytes and not {entry.size}"
-        if _hash(path, stop) != entry.sha256:
-            return "its content is another one"
+        try:
+            if _hash(path, stop) != entry.sha256:
+                return "its content is another one"
+        except PermissionError as exc:
+            return f"it can't be read: {exc.strerror}"
     if stat.S_IMODE(status.st_mode) != entry.mode:
         return f"its mode is {stat.S_IMODE(status.st_mode):o} and not {entry.mode:o}"
     if entry.kind == m.FILE and status.st_mtime_ns != entry.mtime_ns:
@@ -135,7 +138,7 @@ def _others(folder: Path, places: Places, scratch: Path | None, stop: Stop) -> I
     with Seen(folder, scratch) as seen:
         for found in walk(places):
             stop()
-            if (found.part, found.relative) not in seen and not was_skipped(found, skipped):
+            if (found.part, found.relative) not in seen and not was_skipped(found.part, found.relative, skipped):
                 yield Unlike(f"{found.part}:{found.relative}", "the backup does not have it")
 
 

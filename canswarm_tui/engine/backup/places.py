@@ -93,10 +93,12 @@ def is_v1s(part: str, relative: str, with_store: bool = False) -> bool:
     return with_store or (top != PLAN_DB and top not in SIDE_FILES)
 
 
-def was_skipped(found: Found, skipped: Collection[str]) -> bool:
+def was_skipped(part: str, relative: str, skipped: Collection[str]) -> bool:
     """It, or a folder around it, could not be copied into a backup that names those as skipped."""
-    names = found.relative.split("/")
-    return any(f"{found.part}:{'/'.join(names[:depth])}" in skipped for depth in range(len(names) + 1))
+    if not skipped:
+        return False
+    names = relative.split("/")
+    return any(f"{part}:{'/'.join(names[:depth])}" in skipped for depth in range(len(names) + 1))
 
 
 def _identity(path: Path) -> tuple[int, int]:

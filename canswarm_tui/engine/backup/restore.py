@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -51,6 +51,7 @@ class _Job:
     folder: Path
     manifest: m.Manifest
     places: Places
+    leave: Collection[str]
     stop: Stop
     tell: Tell
 
@@ -62,6 +63,7 @@ def restore(
     *,
     replace: bool = False,
     exact: bool = False,
+    leave: Collection[str] = (),
     stop: Stop = never_stop,
     tell: Tell = tell_nobody,
 ) -> Restored:
@@ -70,11 +72,12 @@ def restore(
     `redis` names the Redis to fill; None leaves Redis alone. A destination that holds something is refused with
     `Blocked` unless `replace`; then files and keys of the backup replace what is there, and what the backup does not
     have stays, unless `exact`: then further files in v1's folders and further `decide:` keys are removed. Keys of
-    other programmes, this tool's plan document and what the backup had to skip always stay. Verify the backup before.
+    other programmes, this tool's plan document and what the backup had to skip always stay; what is named in `leave`
+    (`part:path`, with all below it) is neither replaced nor removed. Verify the backup before.
     """
     places = into if isinstance(into, Places) else Places.under(into)
     manifest = m.Manifest.read(folder)
-    job = _Job(folder, manifest, places, stop, tell)
+    job = _Job(folder, manifest, places, leave, stop, tell)
     if not replace:
         _require_empty(places)
         if redis is not None:
@@ -102,7 +105,7 @@ def _require_empty(places: Places) -> None:
 def _put_files(job: _Job) -> tuple[int, int]:
     files = size = 0
     with PackReader(job.folder) as reader:
-        for entry in m.read_entries(job.folder):
+        for entry in _entries(job):
             job.stop()
             path = job.places.path(entry.part, entry.path)
             match entry.kind:
@@ -119,9 +122,14 @@ def _put_files(job: _Job) -> tuple[int, int]:
     return files, size
 
 
+def _entries(job: _Job) -> Iterator[m.Entry]:
+    """Of the backup, without what is to be left as it is."""
+    return (entry for entry in m.read_entries(job.folder) if not was_skipped(entry.part, entry.path, job.leave))
+
+
 def _dress_folders(job: _Job) -> None:
     """Last, and the deepest first: writing into a folder needs rights and changes its time."""
-    folders = [entry for entry in m.read_entries(job.folder) if entry.kind == m.FOLDER]
+    folders = [entry for entry in _entries(job) if entry.kind == m.FOLDER]
     for entry in reversed(folders):
         job.stop()
         _dress(entry, job.places.path(entry.part, entry.path))
@@ -170,11 +178,11 @@ def _put_plan(job: _Job) -> None:
 def _remove_others(job: _Job) -> tuple[str, ...]:
     removed: list[str] = []
     folders: list[Path] = []
-    skipped = {one.name for one in job.manifest.skipped}
+    stays = {one.name for one in job.manifest.skipped}.union(job.leave)
     with Seen(job.folder, job.places.paths[PLAN]) as seen:
         for found in walk(job.places):
             job.stop()
-            if (found.part, found.relative) in seen or was_skipped(found, skipped):
+            if (found.part, found.relative) in seen or was_skipped(found.part, found.relative, stays):
                 continue
             if found.path.is_dir() and not found.path.is_symlink():
                 folders.append(found.path)

@@ -15,7 +15,7 @@ import redis
 
 from canswarm_tui.engine.backup.compare import compare_restored
 from canswarm_tui.engine.backup.make import back_up
-from canswarm_tui.engine.backup.places import Found, Places, was_skipped
+from canswarm_tui.engine.backup.places import Places, was_skipped
 from canswarm_tui.engine.backup.redis_values import RedisKey
 from canswarm_tui.engine.backup.restore import restore
 from canswarm_tui.engine.errors import Blocked, SiteUnreadable, WrongAnswer
@@ -84,7 +84,7 @@ def test_a_damaged_site_with_a_hot_journal_comes_back_as_it_was(tmp_path: Path) 
     [("cas:a/b/c", True), ("cas:a/b", True), ("cas:a", True), ("cas:", True), ("cas:a/b/cc", False), ("logs:a", False)],
 )
 def test_what_could_not_be_copied_spares_everything_below_it(skipped: str, spared: bool) -> None:
-    assert was_skipped(Found("cas", "a/b/c", Path("c"), None), {skipped}) is spared
+    assert was_skipped("cas", "a/b/c", {skipped}) is spared
 
 
 def test_a_folder_that_is_not_empty_is_refused_and_left_alone(backup: Path, tmp_path: Path) -> None:
