@@ -18,6 +18,7 @@ from canswarm_tui.engine.backup.disk import Advance, disk_errors, is_folder
 from canswarm_tui.engine.backup.make import back_up
 from canswarm_tui.engine.backup.manifest import Manifest
 from canswarm_tui.engine.backup.places import PLAN, PLAN_DB, SIDE_FILES, Places
+from canswarm_tui.engine.backup.redis_dump import saved_keys
 from canswarm_tui.engine.backup.restore import restore
 from canswarm_tui.engine.backup.verify import verify_backup
 from canswarm_tui.engine.checklist import STEPS, StepInfo
@@ -32,6 +33,7 @@ from canswarm_tui.engine.step import Finding, Kind, Level, Outcome, Progress, Ve
 from canswarm_tui.engine.stop import StopSignal
 from canswarm_tui.engine.text import counted, shown
 from canswarm_tui.engine.v1 import site as v1_site
+from canswarm_tui.engine.v1.decisions import PREFIX
 
 NAME = "rollback"
 _STORE = frozenset(f"{PLAN}:{name}" for name in ("", PLAN_DB, *SIDE_FILES))
@@ -195,6 +197,10 @@ class Rollback:
         places = Places.of(site)
         redis = site if Manifest.read(folder).redis else None
         self._say(f"restoring {folder} into {site.require_root()}")
+        others = 0 if redis is None else sum(not key.key.startswith(PREFIX) for key in saved_keys(folder))
+        if others:
+            keys = f"{counted(others, 'key')} of other programmes"
+            self._say(f"Redis is brought back with {keys} too; what is there now stays in the backup made just now")
         began = time.monotonic()
         restore(folder, places, redis, replace=True, exact=True, leave=left, stop=self.stop.check, tell=self._tell)
         taken[RESTORE], began = took_since(began, size_bytes), time.monotonic()

@@ -266,6 +266,19 @@ def test_what_the_backup_had_to_skip_is_not_removed(place: Place) -> None:
     assert (root / "logs" / "pipe").is_fifo()
 
 
+def test_keys_of_other_programmes_come_back_too_and_that_is_told(place: Place) -> None:
+    client = redis.Redis.from_url(place.environment["CANSWARM_SITE__REDIS_URL"])
+    client.rpush("jobs", "one")
+    answer(place, "backup", "--yes")
+    client.rpush("jobs", "two")
+    client.set("since", "stays")
+    done = place.program("rollback", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "with 1 key of other programmes too" in done.stderr
+    assert (client.lrange("jobs", 0, -1), client.get("since")) == ([b"one"], b"stays")
+    client.close()
+
+
 def test_what_could_not_be_set_aside_is_neither_replaced_nor_removed_and_is_told(place: Place) -> None:
     root = site_of(place)
     files = state_of(root)
