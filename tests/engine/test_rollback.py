@@ -268,14 +268,14 @@ def test_what_the_backup_had_to_skip_is_not_removed(place: Place) -> None:
 
 def test_keys_of_other_programmes_come_back_too_and_that_is_told(place: Place) -> None:
     client = redis.Redis.from_url(place.environment["CANSWARM_SITE__REDIS_URL"])
-    client.rpush("jobs", "one")
+    client.rpush("queue", "one")
     answer(place, "backup", "--yes")
-    client.rpush("jobs", "two")
+    client.rpush("queue", "two")
     client.set("since", "stays")
     done = place.program("rollback", "--yes")
     assert done.returncode == 0, done.stderr
     assert "keys of other programmes too" in done.stderr
-    assert (client.lrange("jobs", 0, -1), client.get("since")) == ([b"one"], b"stays")
+    assert (client.lrange("queue", 0, -1), client.get("since")) == ([b"one"], b"stays")
     client.close()
 
 

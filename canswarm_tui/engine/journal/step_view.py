@@ -11,11 +11,12 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from canswarm_tui.engine.checklist import FINAL, WRITERS
+from canswarm_tui.engine.errors import SettingsError
 from canswarm_tui.engine.journal import batches, findings, receipts
 from canswarm_tui.engine.journal.batches import STANDING, Batch, ClosedBatch, Receipt, ReceiptFate
 from canswarm_tui.engine.journal.findings import StoredFinding
 from canswarm_tui.engine.journal.schema import Json
-from canswarm_tui.engine.journal.state import StepRecord, StepState
+from canswarm_tui.engine.journal.state import StepRecord, StepState, has_run
 from canswarm_tui.engine.records import Wanted
 from canswarm_tui.engine.step import Finding, Outcome, Verb, Verdict
 
@@ -171,6 +172,22 @@ class StepJournal:
     def set_fact(self, name: str, value: Json) -> None:
         with self._journal.transaction("fact") as db:
             db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", (self.step, name, json.dumps(value)))
+
+    def hold_target(self, setting: str, names: Sequence[str]) -> None:
+        """Raise `SettingsError` where this step has put something into a target that has none of these names.
+
+        A server is the same by what it calls itself or by its address: it may move, and it may be set up anew at its
+        place. A step that never ran or is undone takes what the setting leads to.
+        """
+        known = self.fact(f"target {setting}")
+        if isinstance(known, list) and has_run(self.record()) and not set(map(str, known)) & set(names):
+            raise SettingsError(
+                setting,
+                f"the step began with {known[0]}, the settings lead to {names[0]} now",
+                f"put {setting} back; to go elsewhere, undo the step there first",
+            )
+        if known != list(names):
+            self.set_fact(f"target {setting}", list(names))
 
     def keep_replaced(self, ours: Receipt, value: bytes) -> KeptValue:
         """Keep, whole, the `value` that a person lets us overwrite with `ours`, before it is overwritten.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 
 from canswarm_tui.engine.context import StepContext
@@ -21,6 +21,7 @@ from canswarm_tui.engine.steps.cid_export import cid_file, export_cids, verify_e
 from canswarm_tui.engine.steps.etcd_choice import choose, put_back, remove_renewed, sweep
 from canswarm_tui.engine.steps.keyed import Findings, Mended, SetDigest, SetName, compare_keyed
 from canswarm_tui.engine.steps.replaced import plus_kept
+from canswarm_tui.engine.steps.targets import open_etcd, open_kubo, open_s3
 from canswarm_tui.engine.text import bytes_text, shown
 from canswarm_tui.engine.transfer import CopyPlan, Pending, copy, undo
 from canswarm_tui.engine.v2.blobs_ipfs import IpfsSink, pinned_batches
@@ -90,15 +91,14 @@ class BlobsToIpfs:
 
     def check(self, ctx: StepContext) -> Iterable[Finding]:
         """MinIO and Kubo answer, and Kubo is the node that this run began with."""
-        with KuboApi(ctx.settings.ipfs) as api:
-            ctx.journal.pin("ipfs.peer_id", ctx.retry.call(api.facts).peer_id)
-        return ()
+        with _minio(ctx), open_kubo(ctx):
+            return ()
 
     def run(self, ctx: StepContext) -> Outcome:
         findings = Findings(ctx)
         pending = Pending(_arrived(ctx, SetDigest()), ctx.journal)
         total = ctx.journal.sibling("blobs-minio").count_receipts()
-        with S3Client(ctx.settings.s3, ctx.settings.engine.workers * 2) as client, KuboApi(ctx.settings.ipfs) as api:
+        with _minio(ctx) as client, open_kubo(ctx) as api:
             proof = _Proof()
             source = _read(ctx, client, pending, findings, proof)
             outcome = copy(
@@ -122,7 +122,7 @@ class BlobsToIpfs:
         """
         findings, returned = Findings(ctx), _Returned()
         exported = verify_export(ctx)
-        with KuboApi(ctx.settings.ipfs) as api, Spool(ctx.scratch) as spool:
+        with open_kubo(ctx) as api, Spool(ctx.scratch) as spool:
             _read_back(ctx, api, spool, findings, returned)
             verdict = compare_keyed(
                 ctx, sound_blobs(ctx), spool.items(), NAME, value_text=_told, size_bytes=lambda: returned.size_bytes,
@@ -140,7 +140,7 @@ class BlobsToIpfs:
 
     def undo(self, ctx: StepContext) -> Outcome:
         """Take this run's pins and map entries away; blocks go when the operator collects garbage, never by us."""
-        with KuboApi(ctx.settings.ipfs) as api:
+        with open_kubo(ctx) as api:
             outcome = undo(IpfsSink(api), ctx, PLAN)
             for batch in ctx.retry.call(lambda: list(pinned_batches(api, ctx.journal.run_id))):
                 api.unpin(batch.root)
@@ -289,14 +289,16 @@ def _lost_manifest(root: Cid, exc: ManifestLost) -> Finding:
     )  # fmt: skip
 
 
+def _minio(ctx: StepContext) -> AbstractContextManager[S3Client]:
+    """Where the step before has brought the blobs."""
+    return open_s3(ctx, ctx.journal.sibling("blobs-minio"))
+
+
 @contextmanager
 def _map(ctx: StepContext) -> Iterator[tuple[StepContext, EtcdClient]]:
     """The context whose receipts are those of the map, and etcd."""
-    client = EtcdClient(ctx.settings.etcd)
-    try:
+    with open_etcd(ctx, ctx.journal) as client:
         yield replace(ctx, journal=ctx.journal.sibling(MAP_STEP), owner=ctx.journal), client
-    finally:
-        client.close()
 
 
 def _map_was_written(ctx: StepContext) -> bool:

@@ -15,6 +15,7 @@ from canswarm_tui.engine.retry import RetryPolicy
 from canswarm_tui.engine.step import Figure, Finding, Keep, Kind, Level, Outcome, Verdict
 from canswarm_tui.engine.steps.keyed import Findings, Mended, SetDigest, SetName, compare_keyed
 from canswarm_tui.engine.steps.replaced import plus_kept, put_back, require_arrived, require_shown
+from canswarm_tui.engine.steps.targets import open_s3
 from canswarm_tui.engine.text import bytes_text, shown
 from canswarm_tui.engine.transfer import CopyPlan, Pending, copy, undo
 from canswarm_tui.engine.v1 import blobs as v1
@@ -25,7 +26,6 @@ from canswarm_tui.engine.v2.s3_facts import (
     ensure_bucket,
     is_blob_name,
     remove_empty_bucket,
-    server_facts,
     supports_snowball,
 )
 
@@ -54,14 +54,12 @@ class BlobsToMinio:
 
     def check(self, ctx: StepContext) -> Iterable[Finding]:
         """The endpoint answers, and is the one that this run began with."""
-        ctx.journal.pin("s3.bucket", ctx.settings.s3.bucket)
-        with S3Client(ctx.settings.s3) as client:
-            ctx.retry.call(lambda: server_facts(client))
-        return ()
+        with open_s3(ctx, ctx.journal):
+            return ()
 
     def run(self, ctx: StepContext) -> Outcome:
         findings = Findings(ctx)
-        with S3Client(ctx.settings.s3, ctx.settings.engine.workers * 2) as client:
+        with open_s3(ctx, ctx.journal) as client:
             pending = Pending(_found(ctx, findings), ctx.journal)
             sink = _sink(ctx, client)
             plan = replace(PLAN, total=_inventoried(ctx))
@@ -81,7 +79,7 @@ class BlobsToMinio:
                     size += blob.size
                     yield blob.key, blob.digest
 
-        with S3Client(ctx.settings.s3, ctx.settings.engine.workers * 2) as client:
+        with open_s3(ctx, ctx.journal) as client:
             verdict = compare_keyed(
                 ctx, sound_blobs(ctx, findings), target(client), NAME, total=_inventoried(ctx), size_bytes=lambda: size
             )
@@ -90,7 +88,7 @@ class BlobsToMinio:
 
     def undo(self, ctx: StepContext) -> Outcome:
         """Delete the objects that carry this run's tags, then the bucket, if this run made it and it is empty."""
-        with S3Client(ctx.settings.s3, ctx.settings.engine.workers * 2) as client:
+        with open_s3(ctx, ctx.journal) as client:
             sink = BlobSink(client, workers=ctx.settings.engine.workers)
             changed = _put_back(ctx, sink)
             outcome = plus_kept(undo(sink, ctx, PLAN), changed)
@@ -103,7 +101,7 @@ class BlobsToMinio:
         """Keep the object that is there, or put the site's blob over it; the former content is kept for an undo."""
         key = bytes.fromhex(finding.details["key"])
         digest = bytes.fromhex(key.decode())
-        with S3Client(ctx.settings.s3) as client:
+        with open_s3(ctx, ctx.journal) as client:
             sink = BlobSink(client)
             there = sink.fetch(key)
             if there is None:

@@ -17,13 +17,13 @@ from canswarm_tui.engine.step import Finding, Keep, Kind, Level, Outcome, Progre
 from canswarm_tui.engine.steps.etcd_choice import choose, put_back, remove_renewed, sweep
 from canswarm_tui.engine.steps.keyed import Findings, Mended, SetDigest, SetName, compare_keyed
 from canswarm_tui.engine.steps.replaced import plus_kept
+from canswarm_tui.engine.steps.targets import open_etcd
 from canswarm_tui.engine.text import duration_text, shown
 from canswarm_tui.engine.transfer import CopyPlan, Pending, copy, undo
 from canswarm_tui.engine.v1 import decisions as v1
 from canswarm_tui.engine.v1.redis_client import connect_redis, redis_address, redis_errors
 from canswarm_tui.engine.v2.decisions import decision_sink, fits
 from canswarm_tui.engine.v2.etcd_client import EtcdClient
-from canswarm_tui.engine.v2.etcd_facts import read_facts
 
 NAME = SetName("decisions", "decision", "etcd", "by content", Mended.BY_CHOICE)
 PLAN = CopyPlan("decisions", "decision", "etcd", window=2)
@@ -59,12 +59,10 @@ class Decisions:
 
     def check(self, ctx: StepContext) -> Iterable[Finding]:
         """Both servers answer; the target is the one that this run began with."""
-        ctx.journal.pin("etcd.prefix", ctx.settings.etcd.prefix)
         with _redis(ctx) as (client, address):
             ctx.retry.call(lambda: v1.server_facts(client, address))
-        with _etcd(ctx) as etcd:
-            ctx.retry.call(lambda: read_facts(etcd))
-        return ()
+        with _etcd(ctx):
+            return ()
 
     def run(self, ctx: StepContext) -> Outcome:
         findings = Findings(ctx)
@@ -206,11 +204,9 @@ def _redis(ctx: StepContext) -> Iterator[tuple[redis.Redis, str]]:
 
 @contextmanager
 def _etcd(ctx: StepContext) -> Iterator[EtcdClient]:
-    etcd = EtcdClient(ctx.settings.etcd)
-    try:
+    ctx.journal.hold_target("etcd.prefix", (ctx.settings.etcd.prefix,))
+    with open_etcd(ctx, ctx.journal) as etcd:
         yield etcd
-    finally:
-        etcd.close()
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from canswarm_tui.engine.steps.policy_publish import (
 )
 from canswarm_tui.engine.steps.policy_verdict import Engine, conformance, history, tell_history, verdict_of
 from canswarm_tui.engine.steps.replaced import plus_kept, put_back, require_arrived, require_shown
+from canswarm_tui.engine.steps.targets import open_opa
 from canswarm_tui.engine.text import shown
 from canswarm_tui.engine.transfer import CopyPlan, undo
 from canswarm_tui.engine.v1.policy import POLICIES
@@ -57,7 +58,7 @@ class PolicyToOpa:
         """The server answers, the Rego can be read, and where it needs the opa program there is one."""
         source = source_of(ctx)
         opa_for(ctx, source)
-        with OpaClient(ctx.settings.opa) as client:
+        with open_opa(ctx) as client:
             ctx.retry.call(client.check_health)
             version = ctx.retry.call(client.version)
         yield Finding(
@@ -69,7 +70,7 @@ class PolicyToOpa:
     def run(self, ctx: StepContext) -> Outcome:
         source = source_of(ctx)
         words = examined(ctx, source)
-        with OpaClient(ctx.settings.opa) as client:
+        with open_opa(ctx) as client:
             outcome = _publish(ctx, _sink(ctx, client), source)
         summary = f"{outcome.summary}; {described(source)}; {words}"
         return Outcome(
@@ -80,7 +81,7 @@ class PolicyToOpa:
     def verify(self, ctx: StepContext) -> Verdict:
         """What OPA holds, byte for byte, and what it answers: the conformance set and every envelope of the log."""
         source, policy = source_of(ctx), POLICIES[ctx.settings.policy.version]
-        with OpaClient(ctx.settings.opa) as client, open_envelopes(ctx) as envelopes:
+        with open_opa(ctx) as client, open_envelopes(ctx) as envelopes:
             tell_history(ctx, envelopes)
             published = _published(ctx, _sink(ctx, client))
             batched = Engine("OPA", "opa", in_batches(lambda some: _batch(ctx, client, some)), THREADS)
@@ -94,7 +95,7 @@ class PolicyToOpa:
 
     def undo(self, ctx: StepContext) -> Outcome:
         """Take away what this run published and is still the same; put back what a person had replaced."""
-        with OpaClient(ctx.settings.opa) as client:
+        with open_opa(ctx) as client:
             sink, tags = _sink(ctx, client), _tags(ctx)
             outcome = undo(sink, ctx, PLAN)  # our rules go first, so that they never judge by somebody else's data
             outcome = plus_kept(outcome, _put_back(ctx, sink))
@@ -107,7 +108,7 @@ class PolicyToOpa:
         record = next((one for one in records_of(source_of(ctx)) if one.key == key), None)
         if record is None:
             raise Blocked(shown(key), "it is not part of the policy any more", "run the step again")
-        with OpaClient(ctx.settings.opa) as client:
+        with open_opa(ctx) as client:
             sink = _sink(ctx, client)
             former = sink.held([key]).get(key)
             if former is not None:

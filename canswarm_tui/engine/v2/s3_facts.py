@@ -39,13 +39,15 @@ class BucketFacts:
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """`kind` is the Server header; version and space only where MinIO lets this key see them, else None."""
+    """`kind` is the Server header; the rest only where MinIO lets this key see it, else None."""
 
     kind: str
     is_minio: bool
     version: str | None = None
     free_bytes: int | None = None
     total_bytes: int | None = None
+    deployment: str | None = None
+    """MinIO's own name for these drives, for as long as they are not formatted anew."""
 
 
 def server_facts(client: S3Client) -> ServerFacts:
@@ -181,8 +183,12 @@ def _admin_facts(client: S3Client, kind: str) -> ServerFacts:
             secure=client.settings.tls,
             http_client=client.pool,
         )
-        servers = json.loads(admin.info())["servers"]
+        told = json.loads(admin.info())
+    servers = told["servers"]
     drives = [drive for server in servers for drive in server.get("drives", [])]
     free = [drive["availspace"] for drive in drives if "availspace" in drive]
     total = [drive["totalspace"] for drive in drives if "totalspace" in drive]
-    return ServerFacts(kind, True, servers[0]["version"], sum(free) if free else None, sum(total) if total else None)
+    return ServerFacts(
+        kind, True, servers[0]["version"], sum(free) if free else None, sum(total) if total else None,
+        told.get("deploymentID"),
+    )  # fmt: skip

@@ -7,7 +7,7 @@ import hashlib
 import io
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -16,7 +16,7 @@ import redis
 from pydantic import SecretStr
 
 from canswarm_tui.engine.decisions_of_people import accept_finding
-from canswarm_tui.engine.errors import ExitCode
+from canswarm_tui.engine.errors import ExitCode, SettingsError
 from canswarm_tui.engine.journal import Journal, ReceiptFate, StepState
 from canswarm_tui.engine.records import Record
 from canswarm_tui.engine.settings import EtcdSettings, IpfsSettings, S3Settings, Settings, SiteSettings
@@ -383,3 +383,29 @@ def test_an_undo_takes_the_map_of_cids_away_although_its_only_batch_was_interrup
         assert etcd.count(MIGRATION_PREFIX + bench.runner_run_id().encode()) == 0
     finally:
         etcd.close()
+
+
+@pytest.mark.parametrize(("name", "step"), [("minio", "blobs-minio"), ("kubo", "blobs-ipfs")])
+def test_another_server_is_refused_by_verify_and_undo(
+    bench: Bench, private_server: Callable[..., Server], name: str, step: str
+) -> None:
+    for one in STEPS:
+        bench.run(one)
+    other = private_server(name)
+    s3 = bench.settings.s3.model_copy(
+        update={
+            "endpoint": other.endpoint,
+            "secret_key": SecretStr(other.secret_key),
+            "access_key": SecretStr(other.access_key),
+        }
+    )
+    ipfs = bench.settings.ipfs.model_copy(update={"api": other.endpoint})
+    changed = {"s3": s3} if name == "minio" else {"ipfs": ipfs}
+    elsewhere = Bench(bench.settings.model_copy(update=changed))
+    with pytest.raises(SettingsError, match="the step began with"):
+        elsewhere.runner().verify([step])
+    if step == "blobs-minio":
+        bench.undo("blobs-ipfs")
+    with pytest.raises(SettingsError, match="undo the step there first"):
+        elsewhere.runner().undo(step)
+    assert bench.undo(step).removed == len(names(bench))

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import redis
 
 from canswarm_tui.engine.errors import Blocked, ExitCode, SettingsError
-from canswarm_tui.engine.journal import StepState
+from canswarm_tui.engine.journal import Journal, StepState
 from canswarm_tui.engine.records import Record
 from canswarm_tui.engine.settings import EtcdSettings, Settings, SiteSettings
 from canswarm_tui.engine.step import Keep, Kind
 from canswarm_tui.engine.v2.decisions import EtcdSink, decision_sink
 from canswarm_tui.engine.v2.etcd_client import EtcdClient
+from canswarm_tui.sandbox.servers import Server
 from tests.engine.steps.running import Bench, Killed, kill_at, without_needs
 
 
@@ -330,6 +331,47 @@ def test_an_expiry_is_told_and_the_copy_has_none(bench: Bench, sink: EtcdSink, s
     (stored,) = bench.findings("decisions")
     assert (stored.finding.code, stored.finding.kind) == ("decision.expires", Kind.CONDITION)
     assert all(e.lease == 0 for e in sink.scan())
+
+
+def test_another_cluster_is_refused_by_every_verb_until_the_step_is_undone_where_it_was(
+    bench: Bench, sink: EtcdSink, private_server: Callable[..., Server]
+) -> None:
+    bench.run("decisions")
+    there = list(sink.scan())
+    etcd = bench.settings.etcd.model_copy(update={"endpoints": (private_server("etcd").endpoint,)})
+    elsewhere = Bench(bench.settings.model_copy(update={"etcd": etcd}))
+    runner = elsewhere.runner()
+    for verb in (runner.run, runner.verify):
+        with pytest.raises(SettingsError, match=r"etcd\.endpoints: the step began with cluster"):
+            verb(["decisions"])
+    with pytest.raises(SettingsError, match="undo the step there first"):
+        runner.undo("decisions")
+    assert list(sink.scan()) == there
+    assert bench.verify("decisions").passed
+    assert bench.undo("decisions").removed == 4
+    assert elsewhere.run("decisions").created == 4
+    assert elsewhere.record("decisions").state is StepState.PROVED
+
+
+def test_a_cluster_under_another_address_and_another_one_at_its_address_are_still_the_target(
+    bench: Bench, sink: EtcdSink
+) -> None:
+    bench.run("decisions")
+    (endpoint,) = bench.settings.etcd.endpoints
+    moved = bench.settings.etcd.model_copy(update={"endpoints": (endpoint.replace("127.0.0.1", "localhost"),)})
+    assert Bench(bench.settings.model_copy(update={"etcd": moved})).verify("decisions").passed
+    journal = Journal.join(bench.journal_path)
+    journal.step("decisions").set_fact("target etcd.endpoints", ["cluster 1", moved.endpoints[0]])
+    journal.close()
+    assert Bench(bench.settings.model_copy(update={"etcd": moved})).undo("decisions").removed == 4
+    assert list(sink.scan()) == []
+
+
+def test_another_prefix_is_refused(bench: Bench) -> None:
+    bench.run("decisions")
+    etcd = bench.settings.etcd.model_copy(update={"prefix": "/another/"})
+    with pytest.raises(SettingsError, match=r"etcd\.prefix"):
+        Bench(bench.settings.model_copy(update={"etcd": etcd})).runner().undo("decisions")
 
 
 def _put(sink: EtcdSink, key: bytes, value: bytes) -> None:
