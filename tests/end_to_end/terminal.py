@@ -37,6 +37,8 @@ class Terminal:
         """When the latest bytes came, before the emulator had its turn; by `time.perf_counter`."""
         self.pid, self._fd = pty.fork()
         if self.pid == 0:
+            # Tests that run in the background have it ignored, which a child would inherit.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.execve(command[0], [*command, *arguments], {**os.environ, "TERM": "xterm-256color", **environment})
         self.resize(columns, rows)
 

@@ -81,7 +81,7 @@ async def test_both_values_stand_side_by_side_and_what_differs_is_marked_by_a_si
 @pytest.mark.asyncio
 @pytest.mark.parametrize(("key", "keep"), [("t", Keep.TARGET), ("k", Keep.SITE)])
 async def test_the_kept_side_goes_to_the_engine_with_the_reason(tmp_path: Path, key: str, keep: Keep) -> None:
-    app, _ = make_app(tmp_path, findings=(CONFLICT,))
+    app, _ = make_app(tmp_path, findings=(CONFLICT,), done=("decisions",))
     step = resolving(app)
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(pilot)
