@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -242,7 +243,7 @@ def test_a_terminal_that_never_reads_again_does_not_keep_the_program(prepared: P
 
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 def test_tmux_detached_and_attached_again_at_another_size(prepared: Place) -> None:
-    server = ["tmux", "-L", f"canswarm-{prepared.folder.parent.name}", "-f", "/dev/null"]
+    server = ["tmux", "-L", f"canswarm-{os.getpid()}-{time.time_ns()}", "-f", "/dev/null"]
 
     def tmux(*arguments: str) -> str:
         return subprocess.run(
