@@ -304,11 +304,11 @@ def _collect_garbage_again() -> None:
     gc.enable()
 
 
-def _asked_for(config: Path | None, preferences: Preferences) -> Settings | None:
+def _asked_for(config: Path | None, flags: Mapping[str, str] | None, preferences: Preferences) -> Settings | None:
     """The settings where no site is named yet; None where nobody wanted to go on."""
     from canswarm_tui.start import StartApp
 
-    app = StartApp(preferences, config)
+    app = StartApp(preferences, config, flags)
     chosen = app.run(mouse=preferences.mouse)
     if app.failure is not None:
         raise app.failure
@@ -329,7 +329,7 @@ def open_app(
     `last_act` is what the caller does afterwards: done here where a lost terminal ends the process without a return.
     """
     loaded = load_settings(config, flags)
-    settings = loaded.settings if loaded.settings.site.root is not None else _asked_for(config, preferences)
+    settings = loaded.settings if loaded.settings.site.root is not None else _asked_for(config, flags, preferences)
     if settings is None:
         return 0
     place = place_of(settings)

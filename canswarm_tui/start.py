@@ -23,7 +23,14 @@ from canswarm_tui.engine.errors import EngineError, SettingsError
 from canswarm_tui.engine.journal import Journal
 from canswarm_tui.engine.probe import probe
 from canswarm_tui.engine.settings import Settings
-from canswarm_tui.engine.settings_file import default_file, known_keys, load_settings, secret_keys, settings_of
+from canswarm_tui.engine.settings_file import (
+    default_file,
+    find_file,
+    known_keys,
+    load_settings,
+    secret_keys,
+    settings_of,
+)
 from canswarm_tui.engine.text import shown
 from canswarm_tui.model import FINISHED
 from canswarm_tui.preferences import Preferences
@@ -97,11 +104,15 @@ class StartApp(App[Settings], inherit_bindings=False):
         Binding("escape,ctrl+q,ctrl+c", "quit", "Leave", id="start-leave", key_display="esc"),
     ]
 
-    def __init__(self, preferences: Preferences, file: Path | None = None) -> None:
+    def __init__(
+        self, preferences: Preferences, file: Path | None = None, flags: Mapping[str, str] | None = None
+    ) -> None:
+        """`flags` are settings of the command line, which hold whichever way is taken; the form shows those it has."""
         super().__init__(driver_class=SwarmDriver)
+        self._flags = dict(flags or {})
+        self._file = find_file(file) or default_file()
         self._config = file
-        self._file = file or default_file()
-        self._values = values_now(self._file)
+        self._values = {**values_now(self._file), **self._flags}
         self._past = list(past_runs(Path(self._values.get("state_dir") or Settings().state_dir)))
         self._tested: dict[str, str] = {}
         """By server: what it was last asked with."""
@@ -144,7 +155,7 @@ class StartApp(App[Settings], inherit_bindings=False):
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
         try:
             root = self._past[int(str(event.row_key.value))].root
-            self.exit(load_settings(self._config, {"site.root": root}).settings)
+            self.exit(load_settings(self._config, {**self._flags, "site.root": root}).settings)
         except SettingsError as exc:
             self._tell(exc)
 
@@ -182,11 +193,12 @@ class StartApp(App[Settings], inherit_bindings=False):
     def action_go(self) -> None:
         """Write the file and go on; what can't be is named and the form stays."""
         given = self._given()
+        unseen = {key: value for key, value in self._flags.items() if key not in FORM}
         try:
             if not given.get("site.root"):
                 raise SettingsError("site.root", "no site is named", "name the folder of a v1 site")
-            write_settings(self._file, self._all(given))
-            self.exit(load_settings(self._file).settings)
+            write_settings(self._file, {k: v for k, v in self._all(given).items() if k not in unseen})
+            self.exit(load_settings(self._file, unseen).settings)
         except SettingsError as exc:
             self._tell(exc)
 

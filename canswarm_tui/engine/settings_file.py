@@ -44,7 +44,7 @@ def load_settings(config: Path | None = None, flags: Mapping[str, str] | None = 
     Raises `SettingsError` naming the key, where it came from and what to do.
     """
     flags = flags or {}
-    file = _find_file(config)
+    file = find_file(config)
     table = {} if file is None else _read(file)
     _refuse_unknown(table, flags, file)
     loader = _loader(nested(flags), table)
@@ -127,7 +127,8 @@ def default_file() -> Path:
     return platformdirs.user_config_path(APP) / FILE_NAME
 
 
-def _find_file(config: Path | None) -> Path | None:
+def find_file(config: Path | None) -> Path | None:
+    """The file that settings are read from: the one named, CANSWARM_CONFIG's, the folder's, the user's; None: none."""
     named = config or (Path(os.environ["CANSWARM_CONFIG"]) if os.environ.get("CANSWARM_CONFIG") else None)
     if named is not None:
         return named

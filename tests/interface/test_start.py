@@ -131,6 +131,43 @@ async def test_a_past_run_is_offered_and_gone_on_with(tmp_path: Path, site: Path
     assert app.return_value.etcd.prefix == "/other/"  # of the file that was named
 
 
+async def test_settings_of_the_command_line_hold_for_a_past_run_and_for_the_form(tmp_path: Path, site: Path) -> None:
+    flags = {"state_dir": str(tmp_path / "mine"), "s3.bucket": "trial", "etcd.prefix": "/trial/"}
+    settings = Settings(site=SiteSettings(root=site), state_dir=tmp_path / "mine")
+    place_of(settings).make()
+    journal = Journal.open(place_of(settings).journal, site_identity(settings))
+    journal.close()
+    file = tmp_path / "canswarm.toml"
+    file.touch()
+    for key in ("enter", "f5"):
+        app = StartApp(Preferences(), file, flags)
+        async with app.run_test(size=(80, 40)) as pilot:
+            await pilot.pause()
+            assert app.query_one("#s3--bucket", Input).value == "trial"
+            app.query_one("#site--root", Input).value = str(site)
+            await pilot.press(key)
+            await pilot.pause()
+        went = app.return_value
+        assert went is not None, key
+        assert (went.state_dir, went.s3.bucket, went.etcd.prefix) == (tmp_path / "mine", "trial", "/trial/"), key
+    assert "etcd" not in tomllib.loads(file.read_text())  # what the form does not show is not saved unseen
+
+
+async def test_the_form_reads_and_writes_the_file_that_settings_come_from(
+    tmp_path: Path, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = tmp_path / "named.toml"
+    named.write_text('[s3]\nbucket = "named"\n')
+    monkeypatch.setenv("CANSWARM_CONFIG", str(named))
+    app = StartApp(Preferences())
+    async with app.run_test(size=(80, 40)) as pilot:
+        assert app.query_one("#s3--bucket", Input).value == "named"
+        app.query_one("#site--root", Input).value = str(site)
+        await pilot.press("f5")
+        await pilot.pause()
+    assert tomllib.loads(named.read_text())["site"]["root"] == str(site)
+
+
 async def test_a_hostile_path_is_shown_literally(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(start, "past_runs", lambda _folder: iter([PastRun(HOSTILE, 1, tmp_path)]))
     app = StartApp(Preferences(), tmp_path / "canswarm.toml")
