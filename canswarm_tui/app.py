@@ -18,7 +18,7 @@ from canswarm_tui import signals
 from canswarm_tui.bridge import EngineEnded, EngineProgressed, EngineSaid, EngineThread, Result
 from canswarm_tui.commands.face import log_to
 from canswarm_tui.driver import SwarmDriver
-from canswarm_tui.engine.errors import Defect, Stopped
+from canswarm_tui.engine.errors import Defect, EngineError, ExitCode, Stopped
 from canswarm_tui.engine.events import CheckEnded, FindingSeen, Retrying, Said, StepEnded, StepStarted
 from canswarm_tui.engine.journal import Journal
 from canswarm_tui.engine.lock import is_held
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from canswarm_tui.engine.runner import Runner
 
 log = logging.getLogger(__name__)
+STOPPED = int(ExitCode.STOPPED)
 POLL_S = 1.0
 DRAW_EVERY_S = 0.1
 DRAW_REDUCED_EVERY_S = 0.5
@@ -89,6 +90,8 @@ class SwarmApp(App[int], inherit_bindings=False):
         self.engine = EngineThread(settings, self.post_message)
         self.health = HealthWatch(settings, self.post_message)
         self._leaving: int | None = None
+        """The exit code, once it is to be left when the engine has ended."""
+        self._again = ""
         self._stale = False
         self.register_theme(DARK)
         self.register_theme(LIGHT)
@@ -116,26 +119,37 @@ class SwarmApp(App[int], inherit_bindings=False):
         display = super().get_key_display(binding)
         return display.upper() if re.fullmatch(r"f\d+", display) else display
 
-    def begin(self, work: Callable[[Runner], Result]) -> None:
-        """Start engine work, unless something works already or this is only an observer."""
+    def begin(self, work: Callable[[Runner], Result], again: str = "") -> None:
+        """Start engine work, unless something works already or this is only an observer.
+
+        `again` says what to press after a stop.
+        """
         if self.model.observe:
             self.tell("observing only: start without --observe to run a step", severity="warning")
         elif self.engine.busy or self._runs_elsewhere():
             self.tell("a step runs already; stop it first (s)", severity="warning")
         else:
             gc.set_threshold(*GARBAGE_WORKING)
+            self._again = again
+            self.model.begin()
             self.engine.start(work)
+            self.refresh_screens()
 
     def ask_to_stop(self) -> None:
         """Stop at a safe point: here, or by a request where another process leads the run."""
-        if self.engine.busy:
+        if self.model.observe:
+            self.tell("observing only: start without --observe to stop a run", severity="warning")
+        elif self.engine.busy:
             self.model.stopping = True
             self.engine.stop("asked to in the interface")
         elif self._runs_elsewhere():
-            journal = Journal.join(self.place.journal)
-            journal.ask("stop", {"why": "asked to in another interface"})
-            journal.close()
-            self.model.stopping = True
+            try:
+                journal = Journal.join(self.place.journal)
+                journal.ask("stop", {"why": "asked to in another interface"})
+                journal.close()
+                self.model.stopping = True
+            except EngineError as exc:
+                self.tell(f"it can't be asked to stop: {exc}", severity="error")
         self.refresh_screens()
 
     def tell(self, text: str, *, severity: str = "information") -> None:
@@ -178,30 +192,32 @@ class SwarmApp(App[int], inherit_bindings=False):
         elif isinstance(event, FindingSeen):
             self.model.found(event)
         elif isinstance(event, Said):
-            self.model.note(event.text)
-        elif isinstance(event, CheckEnded):
-            self.model.read(elsewhere=False)
-        elif isinstance(event, StepEnded):
-            self.model.ended(event)
+            self.model.said = event.text
+        elif isinstance(event, CheckEnded | StepEnded):
             self.model.read(elsewhere=False)
         self.refresh_screens()
 
     def on_engine_ended(self, message: EngineEnded) -> None:
+        from canswarm_tui.screens.quit import QuitScreen
+
         self.engine.join()
         self.model.idle()
         self.model.read(elsewhere=False)
         if message.error is not None:
-            self.model.note(str(message.error))
             if isinstance(message.error, Stopped):
-                self.tell("stopped at a safe point; r goes on")
+                self.tell("stopped at a safe point" + (f"; {self._again}" if self._again else ""))
             else:
+                self.model.failure = str(message.error)
                 self.tell(str(message.error), severity="error")
         elif isinstance(message.result, dict):
             self.model.plans |= message.result
         elif message.result is not None and message.result.waiting:
             self.tell(f"{waiting_text(message.result.waiting)} (f)", severity="warning")
         if self._leaving is not None:
-            self.exit(self._leaving, return_code=self._leaving)
+            code = self._leaving if self._leaving != STOPPED or isinstance(message.error, Stopped) else 0
+            self.exit(code, return_code=code)
+        elif isinstance(self.screen, QuitScreen):
+            self.screen.dismiss(False)
         self.refresh_screens()
         gc.set_threshold(*GARBAGE_USUAL)
         gc.collect()
@@ -274,11 +290,13 @@ class SwarmApp(App[int], inherit_bindings=False):
             self.tell(f"the key {binding.key} is taken twice; {binding.id} has lost it", severity="warning")
 
     def _leave(self, stop: bool | None) -> None:
-        if stop:
-            self._leaving = 4 if self.engine.busy else 0
+        if not stop:
+            self._leaving = None if self._leaving == STOPPED else self._leaving
+        elif self.engine.busy:
+            self._leaving = STOPPED
             self.ask_to_stop()
-            if not self.engine.busy:
-                self.exit(0)
+        else:
+            self.exit(0)
 
     def leave_with(self, exit_code: int) -> None:
         """Leave, once the engine has stopped where it works."""

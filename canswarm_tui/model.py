@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from canswarm_tui.engine.checklist import BY_NAME, CHECKLIST, STEPS, Item
 from canswarm_tui.engine.checks import FACT, Checked, checked_of
 from canswarm_tui.engine.errors import EngineError
-from canswarm_tui.engine.events import FindingSeen, Retrying, StepEnded, StepProgressed, StepStarted
+from canswarm_tui.engine.events import FindingSeen, Retrying, StepProgressed, StepStarted
 from canswarm_tui.engine.journal import INTERRUPTED, Journal, StepRecord, StepState, StoredFinding
 from canswarm_tui.engine.live import read_live
 from canswarm_tui.engine.place import Place
@@ -59,17 +59,28 @@ class RunModel:
     retries: int = 0
     seen: deque[tuple[str, str, str]] = field(default_factory=lambda: deque(maxlen=LINES_KEPT))
     """Findings of the verb that runs, as (level, subject, what happened), the newest last."""
-    lines: deque[str] = field(default_factory=lambda: deque(maxlen=LINES_KEPT))
+    starting: bool = False
+    """Work was begun and has not said yet which step it is about."""
+    trouble: str = ""
+    """Why the journal could not be read last."""
+    failure: str = ""
+    """What ended the last work."""
+    said: str = ""
+    """What the last work said last, beside its results."""
     rates: deque[float] = field(default_factory=lambda: deque(maxlen=60))
 
     @property
     def can_begin(self) -> bool:
         """Nothing runs, here or elsewhere, and this interface may act."""
-        return self.running is None and not self.elsewhere and not self.observe
+        return self.running is None and not (self.starting or self.elsewhere or self.observe)
 
     @property
     def can_stop(self) -> bool:
-        return self.running is not None or self.elsewhere
+        return (self.running is not None or self.starting or self.elsewhere) and not self.observe
+
+    def begin(self) -> None:
+        """Work begins here: what ended the last one is over."""
+        self.starting, self.failure, self.said = True, "", ""
 
     def read(self, *, elsewhere: bool) -> None:
         """Everything from the journal; and the live file of a run that another process leads."""
@@ -82,8 +93,9 @@ class RunModel:
                 self.records, self.findings = journal.records(), journal.findings()
                 self.checks = checked_of(journal.step("preflight").fact(FACT))
                 journal.close()
+                self.trouble = ""
             except EngineError as exc:
-                self.note(str(exc))
+                self.trouble = str(exc)
         if elsewhere:
             self._follow(read_live(self.place.live))
         elif self.running is None:
@@ -102,7 +114,8 @@ class RunModel:
         self.waiting = self.progress.waiting
 
     def started(self, event: StepStarted) -> None:
-        self.running, self.progress, self.waiting = (event.step, event.verb), None, ""
+        self.running, self.progress, self.waiting, self.starting = (event.step, event.verb), None, "", False
+        self.said = ""
         if event.step == "preflight" and event.verb is Verb.RUN:
             again = event.only_check
             self.checks = {} if again is None else {n: one for n, one in self.checks.items() if n != again}
@@ -111,10 +124,9 @@ class RunModel:
         self.rates.clear()
         self.seen.clear()
         self.retries = 0
-        self.note(f"{event.verb.value} {title_of(event.step)}")
 
     def progressed(self, event: StepProgressed) -> None:
-        self.running = (event.step, event.verb)
+        self.running, self.starting = (event.step, event.verb), False
         self.progress, self.waiting = event.progress, event.progress.waiting
         if event.progress.rate is not None:
             self.rates.append(event.progress.rate)
@@ -122,24 +134,13 @@ class RunModel:
     def retrying(self, event: Retrying) -> None:
         self.retries += 1
         self.waiting = f"trying again in {duration_text(event.delay_s)} (attempt {event.attempt}): {event.error}"
-        self.note(self.waiting)
 
     def found(self, event: FindingSeen) -> None:
         finding = event.finding
         self.seen.append((finding.level.value, finding.subject, finding.happened))
-        self.note(f"{finding.level.value} {finding.subject}: {finding.happened}")
-
-    def ended(self, event: StepEnded) -> None:
-        said = (
-            event.error or (event.outcome and event.outcome.summary) or (event.verdict and event.verdict.summary) or ""
-        )
-        self.note(f"{event.verb.value} {title_of(event.step)}: {event.state.value} {said}".rstrip())
 
     def idle(self) -> None:
-        self.running, self.progress, self.waiting, self.stopping = None, None, "", False
-
-    def note(self, text: str) -> None:
-        self.lines.append(f"{time.strftime('%H:%M:%S')}  {text}")
+        self.running, self.progress, self.waiting, self.stopping, self.starting = None, None, "", False, False
 
     @property
     def waiting_findings(self) -> int:
@@ -177,8 +178,12 @@ class RunModel:
     def _state(self, record: StepRecord) -> tuple[str, str]:
         if self.running is not None and self.running[0] == record.step:
             return ("stopping" if self.stopping else "running"), ""
+        if record.state is StepState.RUNNING and (self.elsewhere or self.running is not None or self.starting):
+            return "running", ""
         if record.state is StepState.RUNNING:
             return "stopped", INTERRUPTED
+        if self.trouble and not self.records:
+            return "unknown", self.trouble
         if record.state is StepState.NOT_STARTED:
             missing = [n for n in BY_NAME[record.step].needs if self.record(n).state not in FINISHED]
             return ("blocked", f"needs {BY_NAME[missing[0]].title}") if missing else ("ready", "")

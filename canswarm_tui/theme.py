@@ -15,13 +15,14 @@ LIGHT = Theme(
 SIGNS = {
     "not started": "·", "ready": "▸", "blocked": "×", "running": "▶", "stopping": "■", "stopped": "■",
     "needs attention": "!", "done": "✓", "proved": "✔", "undone": "↶", "skipped": "–", "not available yet": " ",
-    "older": "~",
+    "older": "~", "unknown": "?",
 }  # fmt: skip
 _ROLES = {
     "done": "success", "proved": "success", "running": "primary", "ready": "primary", "stopping": "warning",
     "stopped": "warning", "needs attention": "warning", "undone": "warning", "warning": "warning", "blocker": "error",
     "waiting": "warning", "differs": "warning", "error": "error", "title": "accent", "blocked": "muted",
-    "skipped": "muted", "older": "muted", "not started": "muted", "not available yet": "muted", "muted": "muted",
+    "skipped": "muted", "older": "muted", "unknown": "error", "not started": "muted", "not available yet": "muted",
+    "muted": "muted",
 }  # fmt: skip
 _ANSI = {
     "success": "green", "primary": "cyan", "warning": "yellow", "error": "red", "accent": "bold",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from canswarm_tui.engine.errors import EngineError
+from canswarm_tui.engine.mistakes import mistakes_told
 from canswarm_tui.engine.place import without_secrets
 from canswarm_tui.engine.settings import Settings
 from canswarm_tui.engine.step import Figure
@@ -33,8 +34,9 @@ def probe(name: str, settings: Settings) -> Probe:
     facts: Facts = {}
     error: EngineError | None = None
     try:
-        address = address_of(settings)
-        facts = look(settings)
+        with mistakes_told(name):
+            address = address_of(settings)
+            facts = look(settings)
     except EngineError as exc:
         error = exc
     return Probe(name, address, round((time.perf_counter() - began) * 1000, 1), facts, error)

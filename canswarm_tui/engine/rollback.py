@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -114,7 +115,7 @@ class Rollback:
         place = place_of(self.settings)
         with disk_errors(root):
             self.settings.site.plan_db.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with Runner(self.settings, self.emit, self.stop).undoing() as (journal, undo_step):
+        with Runner(self.settings, self.emit, self.stop).undoing() as (journal, undo_step), _begun(journal):
             before, began = self._stand(), time.monotonic()
             aside = self._set_aside(place)
             left = self._left(aside)
@@ -122,7 +123,8 @@ class Rollback:
             undos = self._undo_all(journal, undo_step)
             self._require_quiet()
             if self._stand() != before:
-                raise Blocked(str(root), "v1 has written to it since it was set aside", "stop v1, then roll back again")
+                happened = "v1 has written to it since it was set aside"
+                raise Blocked(str(root), happened, "stop v1, then roll back again")
             done = RolledBack(folder, root, aside, self._put_back(folder, size, left, taken), undos)
             _record(journal, done)
             remember(journal.step(NAME), taken)
@@ -223,6 +225,18 @@ def _require_same_site(folder: Path, root: Path) -> None:
             str(folder), f"it is a backup of {backed_up}, not of {root}",
             "restore it elsewhere with --into, or name that site with --site",
         )  # fmt: skip
+
+
+@contextmanager
+def _begun(journal: Journal) -> Iterator[None]:
+    """What is told of the rollback if it ends within: that it did not end well, and why."""
+    step = journal.step(NAME)
+    step.set_state(StepState.RUNNING)
+    try:
+        yield
+    except Exception as exc:
+        step.set_state(StepState.STOPPED, error=str(exc) if isinstance(exc, EngineError) else type(exc).__name__)
+        raise
 
 
 def _record(journal: Journal, done: RolledBack) -> None:

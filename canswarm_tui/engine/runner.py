@@ -360,7 +360,8 @@ class Runner:
         try:
             before = ctx.journal.record().state
             stopped = StepState.STOPPED if before is StepState.RUNNING else before
-            ctx.journal.set_state(stopped, error=str(error))
+            during = "while it was undone: " if ctx.verb is Verb.UNDO else ""
+            ctx.journal.set_state(stopped, error=f"{during}{error}")
             ctx.journal.note(ctx.verb, "stopped", {"error": str(error)})
         except EngineError:
             log.exception("the end could not be journalled")

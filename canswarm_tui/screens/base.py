@@ -109,12 +109,12 @@ class StepScreen(SwarmScreen):
     def action_run_step(self) -> None:
         step = self._wanted_step()
         if step is not None:
-            self.swarm.begin(lambda runner: runner.run([step]))
+            self.swarm.begin(lambda runner: runner.run([step]), "r goes on")
 
     def action_verify_step(self) -> None:
         step = self._wanted_step()
         if step is not None:
-            self.swarm.begin(lambda runner: runner.verify([step]))
+            self.swarm.begin(lambda runner: runner.verify([step]), "v begins anew")
 
     def action_undo_step(self) -> None:
         from canswarm_tui.screens.confirm import ConfirmScreen
@@ -129,7 +129,7 @@ class StepScreen(SwarmScreen):
 
         def undo(agreed: bool | None) -> None:
             if agreed:
-                self.swarm.begin(lambda runner: runner.undo(step))
+                self.swarm.begin(lambda runner: runner.undo(step), "u goes on")
 
         self.app.push_screen(ConfirmScreen(question, self.swarm.model.site), undo)
 

@@ -16,6 +16,7 @@ from textual.widgets import DataTable, Footer, Input, Static
 
 from canswarm_tui.engine.errors import EngineError
 from canswarm_tui.engine.health.facts import Browsable, Page, Section
+from canswarm_tui.engine.mistakes import mistakes_told
 from canswarm_tui.engine.text import advice, shown
 from canswarm_tui.screens.base import SwarmScreen
 from canswarm_tui.widgets.row_table import RowTable
@@ -192,7 +193,8 @@ class BrowseScreen(SwarmScreen):
         def work() -> None:
             found: Page | tuple[Section, ...] | EngineError
             try:
-                found = question()
+                with mistakes_told("browsing"):
+                    found = question()
             except EngineError as exc:
                 found = exc
             self.post_message(Got(asked, found, key))

@@ -182,7 +182,7 @@ class ChecklistScreen(StepScreen):
 
         def run(agreed: bool | None) -> None:
             if agreed:
-                self.swarm.begin(lambda runner: runner.run())
+                self.swarm.begin(lambda runner: runner.run(), "a goes on")
 
         self.app.push_screen(ConfirmScreen("Run every pending step, from preflight to the final verification?"), run)
 

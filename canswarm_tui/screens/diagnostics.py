@@ -18,6 +18,7 @@ from canswarm_tui.engine.errors import EngineError
 from canswarm_tui.engine.health.facts import Browsable, Look, Section
 from canswarm_tui.engine.health.registry import BROWSABLES, LOOKS
 from canswarm_tui.engine.health.streams import STREAMS, Stream
+from canswarm_tui.engine.mistakes import mistakes_told
 from canswarm_tui.engine.settings import Settings
 from canswarm_tui.engine.text import shown
 from canswarm_tui.screens.base import SwarmScreen
@@ -199,7 +200,8 @@ class DiagnosticsScreen(SwarmScreen):
         from canswarm_tui.engine.health.automerge import verify_merge
 
         try:
-            found: tuple[Section, ...] | EngineError = verify_merge(self.swarm.settings, peer)
+            with mistakes_told("merge"):
+                found: tuple[Section, ...] | EngineError = verify_merge(self.swarm.settings, peer)
         except EngineError as exc:
             found = exc
         self.post_message(Merged(found))

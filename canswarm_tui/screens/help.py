@@ -21,7 +21,7 @@ _WORDS = {
     "done": "did what it should; nothing of it can be compared, or people have accepted the rest",
     "proved": "the target was read back and everything is equal",
     "needs attention": "a quarantine, difference or conflict waits for a person: press f",
-    "stopped": "at a safe point; r goes on",
+    "stopped": "at a safe point; the same key goes on",
     "undone": "what this run created there was removed",
     "skipped": "honestly not done; its line says why",
     "not available yet": "this version does not do it, and no report counts it as done",

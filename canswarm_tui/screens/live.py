@@ -15,6 +15,7 @@ from textual.widgets import Footer, Static
 
 from canswarm_tui.engine.errors import EngineError
 from canswarm_tui.engine.health.streams import Heard, Stream
+from canswarm_tui.engine.mistakes import mistakes_told
 from canswarm_tui.engine.stop import StopSignal
 from canswarm_tui.engine.text import advice, shown
 from canswarm_tui.screens.base import SwarmScreen
@@ -101,8 +102,9 @@ class LiveScreen(SwarmScreen):
 
     def _listen(self) -> None:
         try:
-            for heard in self._stream.listen(self.swarm.settings, self._stop):
-                self._heard.append(heard)
+            with mistakes_told("listening"):
+                for heard in self._stream.listen(self.swarm.settings, self._stop):
+                    self._heard.append(heard)
         except EngineError as exc:
             self._error = exc
         self._ended.set()

@@ -14,6 +14,8 @@ from textual.widgets import Footer, Static
 
 from canswarm_tui.engine.errors import EngineError, ExitCode
 from canswarm_tui.engine.events import Said
+from canswarm_tui.engine.journal import INTERRUPTED, StepState
+from canswarm_tui.engine.mistakes import mistakes_told
 from canswarm_tui.engine.readiness import Readiness, readiness
 from canswarm_tui.engine.rollback import NAME, Rollback, told
 from canswarm_tui.engine.runner import Runner, RunResult
@@ -127,12 +129,12 @@ class RollbackScreen(SwarmScreen):
 
         def start(agreed: bool | None) -> None:
             if agreed:
-                self.swarm.begin(roll_back)
+                self.swarm.begin(roll_back, "x goes on")
 
         self.app.push_screen(ConfirmScreen(question, site), start)
 
     def action_prove(self) -> None:
-        self.swarm.begin(lambda runner: runner.verify(["backup"]))
+        self.swarm.begin(lambda runner: runner.verify(["backup"]), "v begins anew")
 
     def action_log(self) -> None:
         from canswarm_tui.screens.log import LogScreen
@@ -148,7 +150,9 @@ class RollbackScreen(SwarmScreen):
 
     def _post(self, settings: Settings) -> None:
         try:
-            self.post_message(ReadinessRead(readiness(settings), ""))
+            with mistakes_told("rollback readiness"):
+                ready = readiness(settings)
+            self.post_message(ReadinessRead(ready, ""))
         except EngineError as exc:
             self.post_message(ReadinessRead(None, str(exc)))
 
@@ -164,6 +168,9 @@ def roll_back(runner: Runner) -> RunResult:
 
 def _last_words(model: RunModel) -> str:
     record = model.records.get("rollback")
-    if record is None or record.outcome is None:
+    if record is None or record.state is StepState.NOT_STARTED:
         return ""
+    if record.error is not None or record.outcome is None:
+        why = INTERRUPTED if record.error is None else record.error
+        return f"Last rollback: {record.state.value}, not done. {shown(why)}"
     return f"Last rollback: {record.state.value}. {shown(record.outcome.summary)}"

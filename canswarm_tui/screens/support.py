@@ -14,6 +14,7 @@ from textual.message import Message
 from textual.widgets import Footer, Static
 
 from canswarm_tui.engine.errors import EngineError
+from canswarm_tui.engine.mistakes import mistakes_told
 from canswarm_tui.engine.support import Item, gather, write_archive
 from canswarm_tui.engine.text import bytes_text, shown
 from canswarm_tui.screens.base import SwarmScreen
@@ -90,7 +91,8 @@ class SupportScreen(SwarmScreen):
 
     def _gather(self) -> None:
         try:
-            gathered = Gathered(gather(self.swarm.settings, self.swarm.place))
+            with mistakes_told("support bundle"):
+                gathered = Gathered(gather(self.swarm.settings, self.swarm.place))
         except EngineError as exc:
             gathered = Gathered(error=shown(str(exc)))
         self.post_message(gathered)

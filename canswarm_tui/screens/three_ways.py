@@ -14,7 +14,8 @@ from textual.message import Message
 from textual.widgets import Footer, Static
 
 from canswarm_tui.engine.checklist import BY_NAME
-from canswarm_tui.engine.errors import Defect, EngineError
+from canswarm_tui.engine.errors import EngineError
+from canswarm_tui.engine.mistakes import mistakes_told
 from canswarm_tui.engine.text import bytes_text, shown
 from canswarm_tui.engine.three_ways import Held, Likeness, Pair, ThreeWays, compare_three_ways
 from canswarm_tui.screens.base import SwarmScreen
@@ -99,13 +100,10 @@ class ThreeWaysScreen(SwarmScreen):
 
         def read() -> None:
             try:
-                answer = _RecordRead(asked, compare_three_ways(settings, self._step, self._key), None)
+                with mistakes_told("compare"):
+                    answer = _RecordRead(asked, compare_three_ways(settings, self._step, self._key), None)
             except EngineError as exc:
                 answer = _RecordRead(asked, None, exc)
-            except Exception as exc:
-                log.exception("a record could not be compared")
-                ours = f"a mistake of ours ({type(exc).__name__})"
-                answer = _RecordRead(asked, None, Defect("compare", ours, "the log has it"))
             self.post_message(answer)
 
         self.run_worker(read, thread=True, exclusive=True, group="three-ways")

@@ -156,17 +156,17 @@ class VerificationScreen(StepScreen):
         return None if row is None else row.step
 
     def action_run_step(self) -> None:
-        self.swarm.begin(lambda runner: runner.run([self._step]))
+        self.swarm.begin(lambda runner: runner.run([self._step]), "r goes on")
 
     def action_verify_step(self) -> None:
         step = self.chosen_step()
         if step is None or step == FINAL:
             self.action_verify_all()
         else:
-            self.swarm.begin(lambda runner: runner.verify([step]))
+            self.swarm.begin(lambda runner: runner.verify([step]), "v begins anew")
 
     def action_verify_all(self) -> None:
-        self.swarm.begin(lambda runner: runner.verify())
+        self.swarm.begin(lambda runner: runner.verify(), "a begins anew")
 
     def action_compare(self) -> None:
         if not self._differing().has_focus:

@@ -20,7 +20,8 @@ PHASE_SERVERS: Mapping[str, tuple[str, ...]] = {
 """Those that a step talks to."""
 
 
-ELSEWHERE = "Another process holds the run: what it does is shown when it says so. s asks it to stop."
+ELSEWHERE = "Another process holds the run: what it does is shown when it says so."
+STARTING = "Working. What is done is shown once a step says so; s stops it at a safe point."
 LOOKING_ON = "Nothing runs. This interface only looks on: start it without --observe to run a step."
 
 
@@ -29,15 +30,10 @@ def live_text(model: RunModel, step: str | None = None, limited: str = "", idle:
 
     `limited` tells the rate limit where the step obeys one, `idle` what can be done where nothing runs.
     """
+    if model.trouble:
+        return f"The journal can't be read, so nothing here is sure: {shown(model.trouble, 300)}"
     if model.running is None:
-        if model.elsewhere or model.observe:
-            return ELSEWHERE if model.elsewhere else LOOKING_ON
-        if idle:
-            return idle
-        if step is not None:
-            more = f"   {limited}" if limited else ""
-            return f"Nothing runs. r runs or resumes, p says what that would do.{more}"
-        return "Nothing runs. Enter opens an item, r runs it, a runs all that is pending."
+        return _waiting_text(model, step, limited, idle)
     name, verb = model.running
     title = title_of(name)
     head = f"{'Stopping' if model.stopping else 'Running'}: {title} ({verb.value})"
@@ -64,6 +60,25 @@ def live_text(model: RunModel, step: str | None = None, limited: str = "", idle:
     if model.waiting:
         lines.append(f"Waiting: {shown(model.waiting, 300)}")
     return "\n".join(lines)
+
+
+def _waiting_text(model: RunModel, step: str | None, limited: str, idle: str) -> str:
+    """Where no step is known to run: what can be done, and what ended the last work or what it said."""
+    if model.elsewhere:
+        return ELSEWHERE if model.observe else f"{ELSEWHERE} s asks it to stop."
+    if model.starting:
+        return STARTING
+    if model.observe:
+        return LOOKING_ON
+    if idle:
+        can = idle
+    elif step is not None:
+        can = "Nothing runs. r runs or resumes, p says what that would do." + (f"   {limited}" if limited else "")
+    else:
+        can = "Nothing runs. Enter opens an item, r runs it, a runs all that is pending."
+    if model.failure:
+        return f"The last work ended: {shown(model.failure, 240)}\n{can}"
+    return f"{can}\nSaid last: {shown(model.said, 140)}" if model.said else can
 
 
 def bar_text(model: RunModel, width: int) -> str:

@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,12 @@ import redis
 from canswarm_tui.engine.backup.compare import compare_restored
 from canswarm_tui.engine.backup.places import Places
 from canswarm_tui.engine.backup.verify import verify_backup
-from canswarm_tui.engine.errors import Blocked
+from canswarm_tui.engine.errors import Blocked, NoSpace
 from canswarm_tui.engine.events import Event, StepStarted
 from canswarm_tui.engine.journal import Journal, StepState
 from canswarm_tui.engine.rollback import Rollback
 from canswarm_tui.engine.settings import EtcdSettings, SiteSettings
-from canswarm_tui.engine.settings_file import load_settings
+from canswarm_tui.engine.settings_file import known_keys, load_settings, secret_keys
 from canswarm_tui.engine.stop import StopSignal
 from canswarm_tui.engine.v2.etcd_client import EtcdClient
 from canswarm_tui.engine.v2.etcd_stubs import rpc
@@ -332,6 +332,36 @@ def test_a_target_that_is_away_does_not_keep_v1_from_coming_back(
     assert told.outcome.summary.endswith("not undone in whole: decisions")
     assert compare_restored(backup_of(place), Places.of(settings_of(place)), settings_of(place)).differences == ()
     answer(place, "undo", "decisions", "--yes")
+
+
+def test_a_rollback_that_ended_half_way_is_told_as_that_until_one_ends_well(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = load_settings(flags=dict(_flags(place))).settings
+
+    def full(*_: object, **__: object) -> None:
+        raise NoSpace("somewhere", "no space left", "free space")
+
+    monkeypatch.setattr("canswarm_tui.engine.rollback.restore", full)
+    work = Rollback(settings, lambda _event: None, StopSignal())
+    with pytest.raises(NoSpace):
+        work.in_place(work.newest_backup())
+    with observed(place) as journal:
+        record = journal.records()["rollback"]
+    assert record.state is StepState.STOPPED
+    assert "no space left" in str(record.error)
+    answer(place, "rollback", "--yes")
+    with observed(place) as journal:
+        record = journal.records()["rollback"]
+    assert (record.state, record.error) == (StepState.PROVED, None)
+
+
+def _flags(place: Place) -> Iterator[tuple[str, str]]:
+    """A place's environment as settings of the command line, but for secrets."""
+    for name, value in place.environment.items():
+        key = name.removeprefix("CANSWARM_").lower().replace("__", ".")
+        if name.startswith("CANSWARM_") and key in known_keys() and key not in secret_keys():
+            yield key, value
 
 
 def test_killed_in_the_middle_and_called_again_it_ends_as_undisturbed(place: Place) -> None:

@@ -94,7 +94,7 @@ def fill(app: SwarmApp) -> None:
     journal.step("backup").set_fact("last", last)  # type: ignore[arg-type]
     journal.close()
     (app.place.folder / "canswarm-tui.log").write_text(f"{WORSE}\n", encoding="utf-8")
-    app.model.note(WORSE)
+    app.model.said = WORSE
     app.model.plans["decisions"] = (WORSE,)
     app.model.progress = Progress(WORSE, 1, 2, waiting=WORSE, figures={WORSE: WORSE})
 

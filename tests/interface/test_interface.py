@@ -372,9 +372,9 @@ async def test_rollback_says_what_it_would_undo_last_first_and_begins_only_with_
         agree.press()
         for _ in range(500):
             await pilot.pause(0.01)
-            if app.model.lines:
+            if app.model.failure:
                 break
-        assert "this run has no backup" in app.model.lines[-1]
+        assert "this run has no backup" in app.model.failure
 
 
 async def test_the_footer_offers_only_what_can_be_done_now(tmp_path: Path) -> None:
@@ -438,7 +438,7 @@ async def test_hostile_data_is_shown_literally_on_every_screen(tmp_path: Path, s
     }  # fmt: skip
     async with app.run_test(size=size, notifications=True) as pilot:
         app.tell(HOSTILE)
-        app.model.note(HOSTILE)
+        app.model.failure = HOSTILE
         app.model.waiting = HOSTILE
         app.model.plans["documentation"] = (HOSTILE,)
         app.model.progress = Progress(HOSTILE, 1, 2, figures={HOSTILE: HOSTILE})

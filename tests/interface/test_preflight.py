@@ -113,7 +113,7 @@ async def test_findings_are_narrowed_to_a_check_and_a_level_and_opened_whole(tmp
 async def test_one_check_is_made_again_by_a_key(tmp_path: Path) -> None:
     app, _ = make_app(tmp_path)
     asked: list[str] = []
-    app.begin = lambda work: work(_Asked(asked))  # type: ignore[method-assign, arg-type, assignment]
+    app.begin = lambda work: work(_Asked(asked))  # type: ignore[method-assign, misc, assignment]
     fill(app)
     async with app.run_test(size=(80, 24)) as pilot:
         await opened(app, pilot)

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from canswarm_tui.engine.errors import EngineError, Refused, SettingsError, SiteUnreadable, Unreachable, Unready
 from canswarm_tui.engine.health.facts import Condition, Look, Section
+from canswarm_tui.engine.mistakes import mistakes_told
 from canswarm_tui.engine.step import Figure, Finding, Kind, Level
 
 LOOK_TIMEOUT_S = 5.0
@@ -64,7 +65,8 @@ def looked(name: str, address: str, urls: Sequence[str], read: Callable[[], Read
     """One timed look: what `read` returns, or the condition and the error that it ended with."""
     began = time.perf_counter()
     try:
-        sections, worries = read()
+        with mistakes_told(name):
+            sections, worries = read()
     except EngineError as exc:
         took_ms = _since_ms(began)
         return Look(name, address, took_ms, condition_of(exc, urls, took_ms / 1000), error=exc)

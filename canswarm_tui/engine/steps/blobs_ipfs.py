@@ -80,8 +80,10 @@ class BlobsToIpfs:
     """Source: the objects that the step before has brought to MinIO; target: a Kubo node, and etcd for the map."""
 
     def plan(self, ctx: StepContext) -> tuple[str, ...]:
-        digest = SetDigest()
-        pending = sum(1 for _ in Pending(_arrived(ctx, digest), ctx.journal))
+        digest, pending = SetDigest(), 0
+        for _ in Pending(_arrived(ctx, digest), ctx.journal):
+            ctx.stop.check()
+            pending += 1
         return (
             f"read {pending:,} of {digest.records:,} blobs ({bytes_text(digest.size_bytes)} in all) from MinIO, import"
             f" them at {ctx.settings.ipfs.api} as CIDv1 with raw leaves, and pin them under names of this run",

@@ -12,6 +12,7 @@ from canswarm_tui.engine.errors import EngineError, SettingsError
 from canswarm_tui.engine.health.condition import condition_of
 from canswarm_tui.engine.health.facts import Check, CheckVerdict, Condition
 from canswarm_tui.engine.journal import Journal, has_run
+from canswarm_tui.engine.mistakes import mistakes_told
 from canswarm_tui.engine.place import place_of
 from canswarm_tui.engine.settings import Settings
 
@@ -60,7 +61,8 @@ def ask(
     """
     began = time.perf_counter()
     try:
-        seen = read()
+        with mistakes_told(backend):
+            seen = read()
     except SettingsError as exc:
         return tuple(_dark(backend, one, exc, "") for one in questions)
     except EngineError as exc:
@@ -84,7 +86,8 @@ def not_yet(settings: Settings, step: str) -> bool:
 def tried(read: Callable[[], T]) -> T | EngineError:
     """What was read, or why it could not be: for one part of a reading whose other parts still tell something."""
     try:
-        return read()
+        with mistakes_told("a look"):
+            return read()
     except EngineError as exc:
         return exc
 
@@ -96,7 +99,8 @@ def untold(error: EngineError, looked_at: tuple[str, ...] = ()) -> Answer:
 
 def _judged(backend: str, urls: Sequence[str], one: Question[T], seen: T) -> Check:
     try:
-        answer = one.judge(seen)
+        with mistakes_told(one.id):
+            answer = one.judge(seen)
     except EngineError as exc:
         return _dark(backend, one, exc, _is(condition_of(exc, urls)))
     return Check(
