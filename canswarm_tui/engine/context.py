@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -54,7 +54,9 @@ class StepContext:
     scratch: Path
     """A folder for temporary files, emptied after the verb."""
     fresh_verdicts: bool = False
-    """A final verification may reuse verdicts that are newer than the last write to their target."""
+    """What the run has just proved need not be proved again by the verify that follows it."""
+    verified_now: Collection[str] = ()
+    """Steps that were verified under the same lock, just before: only their verdicts a final verification may reuse."""
     verify_step: Callable[[str], Verdict] | None = None
     """Verifies another step, for the final verification."""
     records: Callable[[], Mapping[str, StepRecord]] | None = None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from canswarm_tui.engine.errors import file_error
+from canswarm_tui.engine.errors import SettingsError, file_error
 from canswarm_tui.engine.settings import Settings
 
 ANOTHER_STATE_FOLDER = "set state_dir (CANSWARM_STATE_DIR, --state-dir) to a folder that you may write"
@@ -61,6 +61,16 @@ def place_of(settings: Settings) -> Place:
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", root.name).strip("-.") or "site"
     digest = hashlib.sha256(str(root).encode("utf-8", "surrogateescape")).hexdigest()[:8]
     return Place(settings.state_dir / "sites" / f"{slug[:40]}-{digest}")
+
+
+def require_outside(settings: Settings) -> None:
+    """Raise `SettingsError` where the state folder lies in what is v1's: a rollback would remove it."""
+    site, folder = settings.site, place_of(settings).folder.resolve()
+    for part in (site.plan_db.parent, site.state_folder, site.cas_folder, site.log_folder):
+        if folder.is_relative_to(part.resolve()):
+            raise SettingsError(
+                "state_dir", f"{settings.state_dir} lies inside {part}, which is v1's", "set it to a folder elsewhere"
+            )
 
 
 def site_identity(settings: Settings) -> dict[str, str]:

@@ -31,10 +31,10 @@ def html_page(facts: Facts) -> str:
 def _markdown(facts: Facts) -> Iterator[str]:
     yield "# CAN Swarm migration report"
     yield ""
-    yield f"**{_md(facts['result'])}**"
+    yield f"**{literal(facts['result'])}**"
     yield ""
     for name, value in _head(facts):
-        yield f"- {name}: {_md(value)}"
+        yield f"- {name}: {literal(value)}"
     for title, columns, rows in _tables(facts):
         yield ""
         yield f"## {title}"
@@ -45,7 +45,7 @@ def _markdown(facts: Facts) -> Iterator[str]:
         yield "| " + " | ".join(columns) + " |"
         yield "|" + " --- |" * len(columns)
         for row in rows[:_MAX_ROWS]:
-            yield "| " + " | ".join(_md(cell) for cell in row) + " |"
+            yield "| " + " | ".join(literal(cell) for cell in row) + " |"
         if len(rows) > _MAX_ROWS:
             yield f"\n… and {len(rows) - _MAX_ROWS:,} more: all are in report.json"
     yield ""
@@ -141,7 +141,7 @@ def _finding_row(finding: Facts) -> list[str]:
     return [finding["id"], finding["level"], status, finding["step"], finding["subject"], what, decided]
 
 
-def _md(text: str) -> str:
+def literal(text: str) -> str:
     """Literal text in a Markdown table cell."""
     return re.sub(r"([\\`*_{}\[\]<>#|!~&])", r"\\\1", shown(str(text)))
 

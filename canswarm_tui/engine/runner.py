@@ -18,7 +18,7 @@ from canswarm_tui.engine.errors import Blocked, Defect, EngineError, ExitCode, S
 from canswarm_tui.engine.events import Emit, Said, StepEnded, StepStarted
 from canswarm_tui.engine.journal import FindingStatus, Journal, StepRecord, StepState, StoredFinding, has_run
 from canswarm_tui.engine.lock import hold_run
-from canswarm_tui.engine.place import place_of, site_identity, target_locks
+from canswarm_tui.engine.place import place_of, require_outside, site_identity, target_locks
 from canswarm_tui.engine.rate import RateLimit, limit_of, limit_text
 from canswarm_tui.engine.report import write_report
 from canswarm_tui.engine.settings import Settings
@@ -53,6 +53,8 @@ class Runner:
     fault: Callable[[str], None] | None = None
     steps: Callable[[str], Step] = registry.step
     limit: RateLimit = field(init=False)
+    _verified: set[str] = field(default_factory=set)
+    """Steps whose target was read back since the lock was taken."""
 
     def __post_init__(self) -> None:
         self.limit = limit_of(self.settings)
@@ -218,6 +220,7 @@ class Runner:
                 ctx.journal.sweep_out(Verb.UNDO, ctx.sweep)
             state = _proved_state(ctx, verdict)
             self._end(ctx, state, verdict=verdict)
+        self._verified.add(info.name)
         return verdict
 
     def _end_run(self, ctx: StepContext, outcome: Outcome) -> list[Finding]:
@@ -263,6 +266,7 @@ class Runner:
     def _session(self, steps: Sequence[StepInfo]) -> Iterator[Journal]:
         """Locks of the site and the steps' targets, journal, and a watch on requests of other processes."""
         require_files(self.settings)
+        require_outside(self.settings)
         self.place.make()
         state = self.settings.site.require_root() / ".state"
         locks = target_locks(self.settings)
@@ -270,6 +274,7 @@ class Runner:
             journal = Journal.open(self.place.journal, site_identity(self.settings), fault=self.fault)
             journal.take_requests()
             journal.end_interrupted()
+            self._verified.clear()
             ended = threading.Event()
             watcher = threading.Thread(target=self._watch_requests, args=(journal, ended), name="requests")
             watcher.start()
@@ -321,7 +326,7 @@ class Runner:
         try:
             yield StepContext(
                 self.settings, step_journal, verb, sweep, self.stop, self.emit, self.limit,
-                self.place.folder, scratch, fresh_verdicts, only_check=only_check,
+                self.place.folder, scratch, fresh_verdicts, frozenset(self._verified), only_check=only_check,
                 verify_step=lambda name: self._verify_step(journal, BY_NAME[name], fresh_verdicts=False),
                 records=journal.records,
             )  # fmt: skip

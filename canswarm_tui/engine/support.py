@@ -25,6 +25,7 @@ from canswarm_tui.engine.health.guided.registry import GUIDED
 from canswarm_tui.engine.health.registry import LOOKS
 from canswarm_tui.engine.journal import Journal
 from canswarm_tui.engine.place import Place, without_secrets
+from canswarm_tui.engine.report_text import literal
 from canswarm_tui.engine.settings import Settings, reveal
 
 LOG_BYTES = 512 * 1024
@@ -99,8 +100,10 @@ def _of_env(text: str) -> Iterator[str]:
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """As it is, and as URLs and JSON write it."""
+    """As it is, and as URLs, JSON, Python and Markdown write it."""
     yield secret
+    yield literal(secret)
+    yield repr(secret)[1:-1]
     yield quote(secret, safe="")
     yield json.dumps(secret)[1:-1]
     yield json.dumps(secret, ensure_ascii=False)[1:-1]

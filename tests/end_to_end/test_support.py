@@ -8,6 +8,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 
+from canswarm_tui.engine.report_text import literal
 from canswarm_tui.engine.support import known_secrets, redacted
 from tests.end_to_end.places import Place
 
@@ -79,3 +80,5 @@ def test_a_secret_is_taken_out_as_it_is_and_as_urls_and_json_write_it() -> None:
 
     hidden = known_secrets(Settings(opa=OpaSettings(token=SecretStr('a"b/c d'))))
     assert redacted('x a"b/c d y a%22b%2Fc%20d z a\\"b/c d', hidden) == "x [redacted] y [redacted] z [redacted]"
+    hidden = known_secrets(Settings(opa=OpaSettings(token=SecretStr("Sup3r_S3cret!"))))
+    assert redacted(f"as {literal('Sup3r_S3cret!')} in a report", hidden) == "as [redacted] in a report"

@@ -42,6 +42,7 @@ from canswarm_tui.engine.records import Wanted
 from canswarm_tui.engine.runner import Runner
 from canswarm_tui.engine.settings import EtcdSettings, S3Settings, Settings, SiteSettings
 from canswarm_tui.engine.step import Comparison, Finding, Keep, Kind, Level, Outcome, Progress, Verdict
+from canswarm_tui.engine.steps.verification import FinalVerification
 
 SECRET = "s3cr3t-of-the-test"
 HOSTILE = "<script>alert(1)</script> | **bold** `code` \x1b[31m\n# head \u202e"
@@ -363,6 +364,26 @@ def test_what_an_undo_had_to_keep_waits_until_a_verify_finds_everything_equal(be
 def test_a_verify_of_nothing_is_refused_and_proves_nothing(bench: Bench) -> None:
     with pytest.raises(Blocked, match="nothing has run yet"):
         bench.runner().verify()
+
+
+def test_a_final_verification_that_is_asked_for_by_itself_reads_every_target(bench: Bench) -> None:
+    read: list[str] = []
+    for name in ("decisions", "blobs-minio"):
+        bench.fakes[name] = Fake(verifying=lambda ctx: read.append(ctx.step))
+    final = FinalVerification()
+    steps = lambda name: final if name == "verification" else bench.fakes.setdefault(name, Fake())  # noqa: E731
+    Runner(bench.settings, bench.events.append, steps=steps).run()
+    assert sorted(read) == ["blobs-minio", "decisions"]
+    Runner(bench.settings, bench.events.append, steps=steps).run(["verification"])
+    assert sorted(read) == ["blobs-minio", "blobs-minio", "decisions", "decisions"]
+
+
+def test_a_state_folder_within_what_is_v1s_is_refused(bench: Bench) -> None:
+    root = bench.settings.site.require_root()
+    bench.settings = bench.settings.model_copy(update={"state_dir": root / ".state" / "tui"})
+    with pytest.raises(SettingsError, match="which is v1's"):
+        bench.runner().run(["decisions"])
+    assert not (root / ".state" / "tui").exists()
 
 
 def test_a_step_is_refused_before_its_needs_and_undone_only_after_what_stands_on_it(bench: Bench) -> None:

@@ -89,7 +89,8 @@ def restore(
         _put_plan(job)
         removed = _remove_others(job) if exact else ()
         _dress_folders(job)
-        flush_filesystem(places.paths[PLAN])
+        for path in places.paths.values():  # they may lie on several
+            flush_filesystem(path if path.is_dir() else path.parent)
     keys, forgotten = put_back(folder, redis, exact, stop) if redis is not None else (0, ())
     return Restored(files + 1, size, keys, (*removed, *forgotten))
 

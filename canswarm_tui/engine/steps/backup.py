@@ -315,8 +315,8 @@ def _fingerprint(ctx: StepContext) -> str:
         with Spool(ctx.scratch) as spool:
             address = redis_address(ctx.settings.site)
             decisions.scan(client, address, spool)
-            for key, value in spool.items():
-                sha.update(key + value)
+            for key, entry in spool.items():
+                sha.update(len(key).to_bytes(8, "big") + key + decisions.lasting(entry))
             sha.update(str(decisions.server_facts(client, address).keys).encode())
     finally:
         client.close()

@@ -16,8 +16,8 @@ from canswarm_tui.engine.errors import NoSpace, SiteUnreadable
 from canswarm_tui.engine.file_meter import FileMeter
 from canswarm_tui.engine.step import Comparison, Finding, Kind, Level, Outcome, Verdict
 from canswarm_tui.engine.steps.audit_pass import audit_pass
+from canswarm_tui.engine.steps.plan_source import snapshot_of
 from canswarm_tui.engine.v1 import site
-from canswarm_tui.engine.v1.plan_db import PlanDb
 from canswarm_tui.engine.v1.plan_rows import BadRow, Task
 
 _CHUNK = 1 << 20
@@ -84,7 +84,7 @@ def _folder(ctx: StepContext) -> Path:
 
 
 def _export_plan(ctx: StepContext, folder: Path, files: dict[str, str]) -> tuple[int, int]:
-    db = PlanDb.open(ctx.settings.site.plan_db, ctx.scratch)
+    db = snapshot_of(ctx)
     tasks = 0
 
     def rows() -> Iterator[Task]:

@@ -47,6 +47,16 @@ class Telling:
 
 def copy_aside(ctx: StepContext) -> Source:
     """v1's writer is held up for milliseconds only: everything is read from a copy."""
+    path, db = ctx.settings.site.plan_db, snapshot_of(ctx)
+    sample = list(islice(op_rows(db, lambda _: None), SAMPLE_OPS))
+    mean = sum(map(_row_bytes, sample)) / len(sample) if sample else 0.0
+    # The first op of an append-only log is the same wherever the site is moved or copied to.
+    first = sample[0][1].encode("utf-8", "backslashreplace") if sample else b""
+    return Source(db, db.counts().ops, mean, first or str(path.resolve()).encode("utf-8", "surrogateescape"))
+
+
+def snapshot_of(ctx: StepContext) -> PlanDb:
+    """The site's plan store as of now, copied into the scratch folder: a long read of the file itself locks v1 out."""
     path = ctx.settings.site.plan_db
 
     def pages(done: int, total: int) -> None:
@@ -58,12 +68,7 @@ def copy_aside(ctx: StepContext) -> Source:
         PlanDb.open(path, ctx.scratch).snapshot(copy, pages)
         return PlanDb.open(copy, ctx.scratch)
 
-    db = ctx.retry.call(take)
-    sample = list(islice(op_rows(db, lambda _: None), SAMPLE_OPS))
-    mean = sum(map(_row_bytes, sample)) / len(sample) if sample else 0.0
-    # The first op of an append-only log is the same wherever the site is moved or copied to.
-    first = sample[0][1].encode("utf-8", "backslashreplace") if sample else b""
-    return Source(db, db.counts().ops, mean, first or str(path.resolve()).encode("utf-8", "surrogateescape"))
+    return ctx.retry.call(take)
 
 
 def _row_bytes(row: Row) -> int:

@@ -15,6 +15,9 @@ from canswarm_tui.engine.context import StepContext
 from canswarm_tui.engine.errors import SettingsError
 from canswarm_tui.engine.step import Comparison, Figure, Finding, Kind, Level, Outcome, Progress, Verdict
 
+_TIMED_OUT = 124
+"""As timeout(1) has it: what a command that was ended says of itself counts for nothing."""
+_GRACE_S = 10.0
 NOT_CONFIGURED = "not configured: set site.test_command (such as `.venv/bin/pytest -q`) to run v1's own tests"
 
 
@@ -109,9 +112,10 @@ def _stream(ctx: StepContext, command: str, output: Path) -> tuple[int, int]:
                 lines += 1
                 ctx.say(line.rstrip("\n"))
 
-    reader = threading.Thread(target=read, args=(process.stdout,), name="v1-tests")
+    reader = threading.Thread(target=read, args=(process.stdout,), name="v1-tests", daemon=True)
     reader.start()
     deadline = time.monotonic() + ctx.settings.site.test_timeout_s
+    timed_out = False
     try:
         while process.poll() is None:
             ctx.stop.wait(0.1)
@@ -119,11 +123,22 @@ def _stream(ctx: StepContext, command: str, output: Path) -> tuple[int, int]:
             ctx.progress(Progress("testing", lines, None, waiting="the operator's command runs"))
             if time.monotonic() > deadline:
                 ctx.say(f"ended after {ctx.settings.site.test_timeout_s:.0f} s (site.test_timeout_s)")
+                timed_out = True
                 break
     finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
-        code = process.wait()
+        code = _ended(process)
         reader.join(timeout=5)
-        process.stdout.close()
-    return code, lines
+        if not reader.is_alive():  # else what the command left behind holds the pipe, and closing would wait for it
+            process.stdout.close()
+    return (_TIMED_OUT if timed_out else code), lines
+
+
+def _ended(process: subprocess.Popen[str]) -> int:
+    """Its exit code; asked to end if it has not, and ended if it does not hear."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGTERM)
+    try:
+        return process.wait(_GRACE_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        return process.wait()

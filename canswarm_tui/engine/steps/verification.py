@@ -56,7 +56,7 @@ class FinalVerification:
     @staticmethod
     def _verdict(ctx: StepContext, record: StepRecord, reused: list[str]) -> Verdict:
         assert ctx.verify_step is not None
-        if ctx.fresh_verdicts and record.verdict is not None and record.verdict_is_fresh:
+        if record.step in ctx.verified_now and record.verdict is not None and record.verdict_is_fresh:
             reused.append(record.step)
             return record.verdict
         return ctx.verify_step(record.step)

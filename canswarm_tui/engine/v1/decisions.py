@@ -258,6 +258,11 @@ def _entries(client: redis.Redis, keys: Sequence[bytes], expiring: bool) -> Iter
             yield key, head + b"t" + types[key]
 
 
+def lasting(entry: bytes) -> bytes:
+    """What of a scanned entry stays the same while nobody writes: whether it expires and what it holds, not when."""
+    return bytes([any(entry[:_HEADER])]) + entry[_HEADER:]
+
+
 def _pipelined(client: redis.Redis, command: str, keys: Sequence[bytes]) -> list[Any]:
     pipe = client.pipeline(transaction=False)
     for key in keys:

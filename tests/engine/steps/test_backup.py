@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -125,6 +126,18 @@ Runner._require_needs = lambda *_: None
 site = SiteSettings(root=Path(sys.argv[1]), redis_url=sys.argv[2])
 Runner(Settings(site=site, state_dir=Path(sys.argv[3])), lambda _: None).run(["backup"])
 """
+
+
+def test_time_that_passes_for_a_decision_that_expires_is_no_move_of_the_site(bench: Bench) -> None:
+    client = redis.Redis.from_url(bench.settings.site.redis_url)
+    client.expire("decide:default-need", 3600)
+    client.close()
+    bench.run("backup")
+    plan = bench.runner().plan(["backup"])
+    time.sleep(0.01)
+    assert bench.runner().plan(["backup"]) == plan
+    bench.run("backup")
+    assert len(folders(bench)) == 1
 
 
 def test_keys_that_a_killed_trial_left_are_removed_and_nobody_elses(

@@ -5,12 +5,17 @@ from __future__ import annotations
 import csv
 import json
 import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
 from canswarm_tui.engine.journal import StepState
 from canswarm_tui.engine.settings import Settings, SiteSettings
+from canswarm_tui.engine.steps import documentation, v1_tests
 from tests.engine.steps.running import Bench, without_needs
 
 
@@ -81,6 +86,57 @@ def test_the_operators_own_test_command_is_run_and_its_result_recorded(
     assert told == {
         "command": command, "exit code": 0 if passes else 3, "lines of output": int(not passes), "output": str(output)
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("handler", ["exit 0", ""])
+def test_a_test_command_that_hangs_is_ended_and_never_counts_as_passed(
+    bench: Bench, handler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(v1_tests, "_GRACE_S", 0.5)
+    command = f"sh -c 'trap \"{handler}\" TERM; while :; do sleep 0.1; done'"
+    site = bench.settings.site.model_copy(update={"test_command": command, "test_timeout_s": 0.5})
+    bench.settings = bench.settings.model_copy(update={"site": site})
+    bench.runner().run(["v1-tests"])
+    assert [f.finding.code for f in bench.findings("v1-tests") if f.wants_decision] == ["v1_tests.failed"]
+    outcome = bench.record("v1-tests").outcome
+    assert outcome is not None
+    assert outcome.figures["exit code"] == 124
+
+
+def test_what_a_test_command_leaves_behind_does_not_hold_the_run(bench: Bench) -> None:
+    site = bench.settings.site.model_copy(update={"test_command": "sh -c 'setsid sleep 30 & exit 0'"})
+    bench.settings = bench.settings.model_copy(update={"site": site})
+    began = time.monotonic()
+    bench.runner().run(["v1-tests"])
+    assert time.monotonic() - began < 25
+    assert bench.record("v1-tests").state is StepState.PROVED
+
+
+def test_the_plan_store_can_be_written_to_while_it_is_exported(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    writes_seen: list[str] = []
+    wrote: list[int] = []
+    written = documentation._written
+
+    def and_meanwhile(path: Path, write: Callable[[TextIO], None]) -> str:
+        def writes(file: TextIO) -> None:
+            class Watched:
+                def write(self, text: str) -> int:
+                    writes_seen.append(text)
+                    if len(writes_seen) == 3:  # in the middle of the rows
+                        with closing(sqlite3.connect(bench.settings.site.plan_db, timeout=0.2)) as db, db:
+                            wrote.append(db.execute("UPDATE tasks SET state = state").rowcount)
+                    return file.write(text)
+
+                def __getattr__(self, name: str) -> object:
+                    return getattr(file, name)
+
+            write(Watched())  # type: ignore[arg-type]
+
+        return written(path, writes)
+
+    monkeypatch.setattr(documentation, "_written", and_meanwhile)
+    bench.run("documentation")
+    assert wrote
 
 
 def test_without_a_command_the_v1_tests_are_honestly_not_run(bench: Bench) -> None:

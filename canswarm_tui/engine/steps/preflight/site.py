@@ -9,6 +9,7 @@ from canswarm_tui.engine.errors import EngineError
 from canswarm_tui.engine.spool import Spool
 from canswarm_tui.engine.step import Finding, Progress
 from canswarm_tui.engine.steps.audit_pass import audit_pass
+from canswarm_tui.engine.steps.plan_source import snapshot_of
 from canswarm_tui.engine.steps.preflight.survey import Survey, blocker, note, warning
 from canswarm_tui.engine.steps.preflight.words import DECISION, LINE, of_table
 from canswarm_tui.engine.text import counted
@@ -65,7 +66,7 @@ def plan_store(survey: Survey) -> Iterator[Finding]:
         "plan store bytes": db.source.stat().st_size,
     }  # fmt: skip
     survey.figures |= {f"ops {name}": number for name, number in counts.ops_by_type.items()}
-    yield from _replayed(survey, db)
+    yield from _replayed(survey, snapshot_of(survey.ctx))
 
 
 def _replayed(survey: Survey, db: PlanDb) -> Iterator[Finding]:
