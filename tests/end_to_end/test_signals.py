@@ -94,8 +94,13 @@ def start(terminal: Terminal, step: str) -> None:
     terminal.settle()
     lines = terminal.screen.display
     first, row = (next(n for n, line in enumerate(lines) if title in line) for title in ("Pre-migration", TITLES[step]))
-    terminal.press("\x1b[A" * 30 + "\x1b[B" * (row - first))
+    terminal.press("\x1b[A" * 30)
     terminal.settle()
+    # From the first item, key by key: the cursor passes over a heading only once that has been drawn.
+    headings = sum("During migration" in line or "Post-migration" in line for line in lines[first:row])
+    for _ in range(row - first - 1 - headings):
+        terminal.press("\x1b[B")
+        terminal.settle(0.15)
     terminal.press("r")
 
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import IO
 
 from canswarm_tui.engine.context import StepContext
 from canswarm_tui.engine.errors import SettingsError
@@ -103,9 +104,10 @@ def _stream(ctx: StepContext, command: str, output: Path) -> tuple[int, int]:
     assert process.stdout is not None
     lines = 0
 
-    def read(stream: Iterable[str]) -> None:
+    def read(stream: IO[str]) -> None:
         nonlocal lines
-        with output.open("w", encoding="utf-8") as kept:
+        # It closes the pipe itself: who else does would wait for what the command has left behind.
+        with stream, output.open("w", encoding="utf-8") as kept:
             for line in stream:
                 kept.write(line)
                 kept.flush()
@@ -128,8 +130,6 @@ def _stream(ctx: StepContext, command: str, output: Path) -> tuple[int, int]:
     finally:
         code = _ended(process)
         reader.join(timeout=5)
-        if not reader.is_alive():  # else what the command left behind holds the pipe, and closing would wait for it
-            process.stdout.close()
     return (_TIMED_OUT if timed_out else code), lines
 
 
