@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from canswarm_tui.engine.backup.places import Places
 from canswarm_tui.engine.errors import SettingsError, file_error
 from canswarm_tui.engine.settings import Settings
 
@@ -65,8 +66,8 @@ def place_of(settings: Settings) -> Place:
 
 def require_outside(settings: Settings) -> None:
     """Raise `SettingsError` where the state folder lies in what is v1's: a rollback would remove it."""
-    site, folder = settings.site, place_of(settings).folder.resolve()
-    for part in (site.plan_db.parent, site.state_folder, site.cas_folder, site.log_folder):
+    folder = place_of(settings).folder.resolve()
+    for part in Places.of(settings.site).paths.values():
         if folder.is_relative_to(part.resolve()):
             raise SettingsError(
                 "state_dir", f"{settings.state_dir} lies inside {part}, which is v1's", "set it to a folder elsewhere"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import ClassVar
 
@@ -30,7 +29,6 @@ _SIGNS = {
     Likeness.EQUAL: ("=", "proved"), Likeness.DIFFERENT: ("≠", "needs attention"), Likeness.MISSING: ("!", "waiting"),
     Likeness.ABSENT: ("–", "muted"), Likeness.APART: ("·", "muted"),
 }  # fmt: skip
-log = logging.getLogger(__name__)
 
 
 class _RecordRead(Message):

@@ -89,8 +89,9 @@ def restore(
         _put_plan(job)
         removed = _remove_others(job) if exact else ()
         _dress_folders(job)
-        for path in places.paths.values():  # they may lie on several
-            flush_filesystem(path if path.is_dir() else path.parent)
+        folders = (path if path.is_dir() else path.parent for path in places.paths.values())
+        for folder_on in {path.stat().st_dev: path for path in folders}.values():
+            flush_filesystem(folder_on)
     keys, forgotten = put_back(folder, redis, exact, stop) if redis is not None else (0, ())
     return Restored(files + 1, size, keys, (*removed, *forgotten))
 
